@@ -1,0 +1,102 @@
+"""``c360 up``, ``down``, ``status`` and ``jars``: the engines of this folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from c360.engines.stack import EngineStatus
+
+jars_app = typer.Typer(help="Jars that the engines need: pinned in jars.lock, cached per user.", no_args_is_help=True)
+
+Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster; all when none is named")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the ``c360`` command."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+    app.add_typer(jars_app, name="jars")
+
+
+def up(engines: Names = None, *, as_json: Json = False) -> None:
+    """Start engines in the background; heals those that died. They run until `c360 down`."""
+    from c360.engines.stack import ENGINES, Stack
+
+    _show(Stack(Settings()).up(*(engines or ENGINES)), as_json=as_json)
+
+
+def down(engines: Names = None, *, as_json: Json = False) -> None:
+    """End the engines that this folder's stack has started, and nothing else."""
+    from c360.engines.stack import Stack
+
+    ended = Stack(Settings()).down(*(engines or ()))
+    if as_json:
+        typer.echo(json.dumps(ended))
+    else:
+        typer.echo(f"Ended: {', '.join(ended)}" if ended else "Nothing was running.")
+
+
+def status(*, as_json: Json = False) -> None:
+    """Show the engines of this folder; exit code 1 when one of them is dead or silent."""
+    from c360.engines.stack import Stack
+
+    found = Stack(Settings()).status()
+    _show(found, as_json=as_json)
+    if any(engine.state in {"dead", "silent"} for engine in found):
+        raise typer.Exit(1)
+
+
+@jars_app.command("lock")
+def lock() -> None:
+    """Resolve jars.toml and rewrite jars.lock with the hash of every jar."""
+    from c360.engines import jars
+
+    for jar in jars.lock(Settings()):
+        typer.echo(f"{jar.digest.sha256}  {jar.coordinates}")
+
+
+@jars_app.command("fetch")
+def fetch(
+    groups: Annotated[list[str] | None, typer.Argument(help="groups of jars.toml; those of this profile if none")] = None,
+) -> None:
+    """Download and verify jars into the cache."""
+    from c360.engines import jars
+    from c360.engines.spark_conf import jar_groups
+
+    settings = Settings()
+    for path in jars.fetch(groups or jar_groups(settings), settings):
+        typer.echo(str(path))
+
+
+def _show(engines: list[EngineStatus], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(engine) for engine in engines], indent=2))
+        return
+    if not engines:
+        typer.echo("Nothing was started here. Start with: c360 up")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("engine", "state", "pid", "address", "memory", "up", "log")
+    for engine in engines:
+        colour = {"running": "green", "starting": "yellow"}.get(engine.state, "red")
+        table.add_row(
+            engine.name,
+            f"[{colour}]{engine.state}[/]",
+            str(engine.pid),
+            engine.address,
+            f"{engine.memory / 2**20:.0f} MiB",
+            f"{engine.uptime:.0f} s",
+            engine.log,
+        )
+    Console().print(table)

@@ -1,0 +1,118 @@
+"""The contracts of the working folder against those of a git commit: nobody breaks without a new major version."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from c360.contracts.compile import compile_contract
+from c360.contracts.evolution import version_problem
+from c360.contracts.loader import SHARED, TABLES, load_contracts
+from c360.contracts.standard import parse_contract, parse_shared
+from c360.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from c360.contracts.model import Contract
+
+_RETIRING = ("deprecated", "retired")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check saw: how many contracts, how many of them with a previous version, and one sentence per problem."""
+
+    ref: str
+    contracts: int
+    compared: int
+    problems: tuple[str, ...]
+
+
+def check_contracts(ref: str | None = None, root: Path | None = None) -> Check:
+    """Compare each contract below ``root`` (the product's own by default) with its version at the git commit ``ref``.
+
+    Without ``ref`` that is the last committed version: HEAD while the folder has changes, otherwise the commit before
+    the one that changed it last, so that the check still means something once the change is committed.
+
+    Contracts without a previous version (a new file, a folder outside git, a repository without commits) count as new.
+    A previous version that cannot be read any more cannot be compared and counts as new, too. Raises ContractError if
+    the present contracts are not valid, or if ``ref`` is named but unknown.
+    """
+    root = TABLES if root is None else root
+    if ref is None:
+        ref = _last_version(root)
+    elif _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") is None:
+        raise ContractError(f"There is no git commit {ref} to compare with", "name a commit, branch or tag")
+    present = load_contracts(None if root == TABLES else root)
+    previous = _contracts_at(ref, root) if ref else {}
+    problems = []
+    for name, old in previous.items():
+        if name not in present:
+            if old.status not in _RETIRING:
+                problems.append(
+                    f"{name}: contract removed although its status was {old.status}, not deprecated or retired"
+                )
+            continue
+        problem = version_problem(old, present[name])
+        if problem:
+            problems.append(f"{name}: {problem}")
+    return Check(ref or "nothing", len(present), len(set(previous) & set(present)), tuple(problems))
+
+
+def _contracts_at(ref: str, root: Path) -> Mapping[str, Contract]:
+    """Contracts as committed, each by itself: a file that was not valid then must not stop its repair now."""
+    # Run inside a folder, git archives that folder only, with paths relative to it.
+    archive = _git(root, "archive", "--format=tar", ref)
+    if archive is None:
+        return {}
+    found: dict[str, Contract] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+        try:
+            shared = parse_shared(Path(folder) / SHARED)
+        except ContractError:
+            return {}
+        for path in sorted(Path(folder).glob("*/*.yaml")):
+            try:
+                contract = compile_contract(parse_contract(path), shared, path)
+            except ContractError:
+                continue
+            found[contract.name] = contract
+    return found
+
+
+def _last_version(root: Path) -> str | None:
+    """The commit to compare with by default; None where git, a repository or such a commit do not exist."""
+    if _git(root, "rev-parse", "--verify", "--quiet", "HEAD") is None:
+        return None
+    if _git(root, "status", "--porcelain", "--", "."):
+        return "HEAD"
+    last = (_git(root, "log", "-1", "--format=%H", "--", ".") or b"").decode().strip()
+    before = _git(root, "rev-parse", "--verify", "--quiet", f"{last}^") if last else None
+    return before.decode().strip() if before else None
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """Output of a git command in a folder, None if it failed; ContractError if git refuses the whole repository."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - git is wherever the user has it
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        return None
+    if b"dubious ownership" in done.stderr:
+        # Counting as new here would turn the check off without a word.
+        raise ContractError("git refuses this repository: it belongs to another user", "add it to git's safe.directory")
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,202 @@
+"""Spark Connect: one server as a child process, many light clients.
+
+A session of its own costs a Dagster step half a minute; a client of a running server a few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from c360.engines import jars, ports
+from c360.engines.java import find_java
+from c360.engines.process import EngineSpec
+from c360.engines.spark_conf import jar_groups, properties_text, spark_conf, work_dir
+from c360.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+    from c360.settings import Settings
+
+CONNECT_TIMEOUT = 8.0  # seconds for a server that does not answer at all
+RETRIES = {"max_retries": 5, "initial_backoff": 100, "backoff_multiplier": 2.0, "max_backoff": 2000, "jitter": 100}
+MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
+# What Spark reaches into on Java 17 and later. Its own launch script adds a module that the packaged Java lacks.
+OPENS = (
+    "java.base/java.lang",
+    "java.base/java.lang.invoke",
+    "java.base/java.lang.reflect",
+    "java.base/java.io",
+    "java.base/java.net",
+    "java.base/java.nio",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.base/sun.nio.cs",
+    "java.base/sun.security.action",
+    "java.base/sun.util.calendar",
+    "java.security.jgss/sun.security.krb5",
+)
+
+
+class SparkConnectServer:
+    """The local Spark Connect server of one home folder, as something a stack can run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def remote(self) -> str:
+        """Address for clients."""
+        return f"sc://{ports.LOOPBACK}:{self.settings.spark_port}"
+
+    def spec(self) -> EngineSpec:
+        """How to run it.
+
+        Raises:
+            EngineError: no Java, an unusable catalog address, or another Spark is named by the settings.
+        """
+        settings = self.settings
+        if settings.spark_remote:
+            raise EngineError(
+                f"C360_SPARK_REMOTE names another Spark ({settings.spark_remote}); there is none to start here",
+                "unset C360_SPARK_REMOTE to start one on this machine",
+            )
+        work, pyspark_home = work_dir(settings), _pyspark_home()
+        class_path = [f"{pyspark_home}/jars/*", *map(str, jars.paths(jar_groups(settings), settings))]
+        if any(os.pathsep in entry for entry in class_path):
+            raise EngineError(
+                f"A class path cannot hold a folder with '{os.pathsep}' in its name", "change C360_JAR_CACHE"
+            )
+        command = (
+            str(find_java(settings).executable),
+            f"-Xmx{settings.spark_memory}",
+            "-XX:+UseParallelGC",
+            *(f"--add-opens={opened}=ALL-UNNAMED" for opened in OPENS),
+            "-Djdk.reflect.useDirectMethodHandle=false",
+            "-Duser.timezone=UTC",
+            f"-Djava.io.tmpdir={work / 'tmp'}",
+            f"-Dderby.system.home={work / 'derby'}",
+            "-cp",
+            os.pathsep.join(class_path),
+            "org.apache.spark.deploy.SparkSubmit",
+            "--properties-file",
+            str(work / "spark.conf"),
+            "--class",
+            MAIN,
+            "spark-internal",
+        )
+        foreign = [name for name in os.environ if name.startswith("SPARK_")]  # a machine's own Spark must not mix in
+        return EngineSpec(
+            name="spark",
+            command=command,
+            cwd=work,
+            log=settings.log_dir / "spark.log",
+            ready=self.health,
+            env={
+                **dict.fromkeys([*foreign, "HADOOP_CONF_DIR", "YARN_CONF_DIR", "JAVA_TOOL_OPTIONS"]),
+                "SPARK_HOME": str(pyspark_home),
+                "SPARK_LOCAL_IP": ports.LOOPBACK,
+                "PYSPARK_PYTHON": sys.executable,
+                "PYSPARK_DRIVER_PYTHON": sys.executable,
+                "TZ": "UTC",
+            },
+            port=settings.spark_port,
+            port_setting="C360_SPARK_PORT",
+            address=self.remote,
+            prepare=self._prepare,
+        )
+
+    def health(self) -> str | None:
+        """None when the server answers a query, else the reason why not."""
+        if not ports.answers(self.settings.spark_port):
+            return f"port {self.settings.spark_port} does not answer"
+        try:
+            with session(self.settings) as spark:
+                rows = spark.sql("SELECT 1 AS one").collect()
+        except Exception as error:  # noqa: BLE001 - any failure of the probe is the reason it reports
+            return f"a trivial query failed: {str(error).splitlines()[0][:200]}"
+        return None if rows[0]["one"] == 1 else "a trivial query gave a wrong answer"
+
+    def _prepare(self) -> None:
+        jars.fetch(jar_groups(self.settings), self.settings, quiet=not sys.stderr.isatty())
+        work = work_dir(self.settings)
+        try:
+            _clear(work / "local")
+            _clear(work / "tmp")
+            conf = work / "spark.conf"
+            conf.unlink(missing_ok=True)
+            with os.fdopen(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+                stream.write(properties_text(spark_conf(self.settings)))
+        except OSError as error:
+            raise EngineError(f"{work} cannot be written ({error.strerror})", "set C360_HOME, or free space") from error
+
+
+def connect(settings: Settings) -> SparkSession:
+    """A fresh session on the Spark of these settings; end it with ``stop()``.
+
+    The client's own policy retries for minutes when a server is gone; here every call gives up within seconds.
+
+    Raises:
+        EngineError: no server answers (in less than 15 s).
+    """
+    import grpc
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.client.core import DefaultChannelBuilder
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    remote = settings.spark_remote or SparkConnectServer(settings).remote
+    mend = (
+        "check C360_SPARK_REMOTE"
+        if settings.spark_remote
+        else "start it with `c360 up spark`; `c360 status` and the log in the logs folder say more"
+    )
+    try:
+        builder = DefaultChannelBuilder(remote)
+        channel = builder.toChannel()
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_TIMEOUT)
+        finally:
+            channel.close()
+        spark = ConnectSession.builder.channelBuilder(builder).create()
+        spark.client.set_retry_policies([DefaultPolicy(**RETRIES)])
+        spark.version  # noqa: B018 - the first call that needs the server to understand us
+    except (grpc.FutureTimeoutError, grpc.RpcError, PySparkException) as error:
+        reason = str(error).strip().splitlines()
+        raise EngineError(f"Spark does not answer at {remote}{' (' + reason[0] + ')' if reason else ''}", mend) from error
+    return cast("SparkSession", spark)
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[SparkSession]:
+    """``connect`` for the length of a block; the server forgets the session's temporary views afterwards."""
+    spark = connect(settings)
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _pyspark_home() -> Path:
+    found = find_spec("pyspark")
+    if found is None or found.origin is None:
+        raise EngineError("PySpark is not installed", "run `make install`")
+    return Path(found.origin).parent
+
+
+def _clear(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)

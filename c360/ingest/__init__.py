@@ -1,0 +1,1 @@
+"""From landing files to bronze rows: discovery, reading text exactly as received, idempotent planning."""

@@ -1,0 +1,96 @@
+"""Data files of a table: written once and committed later, and read back one by one."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan, bin_pack_arrow_table, pyarrow_to_schema, write_file
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+from pyiceberg.table import TableProperties, WriteTask
+from pyiceberg.utils.properties import property_as_int
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table.metadata import TableMetadata
+
+
+def write_rows(table: Table, rows: pa.Table) -> list[DataFile]:
+    """Write ``rows`` (already of the table's shape) as data files of its current partition spec.
+
+    The files belong to no snapshot until they are committed; a crash leaves them to the orphan clean-up.
+    """
+    if not rows.num_rows:
+        return []
+    metadata = table.metadata
+    target = property_as_int(
+        metadata.properties,
+        TableProperties.WRITE_TARGET_FILE_SIZE_BYTES,
+        TableProperties.WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT,
+    )
+    assert target is not None
+    schema = pyarrow_to_schema(rows.schema, name_mapping=metadata.schema().name_mapping)
+    counter, write_uuid = itertools.count(0), uuid.uuid4()
+    tasks = (
+        WriteTask(write_uuid, next(counter), schema, list(batches), partition_key=key)
+        for key, part in split_by_partition(metadata, rows)
+        for batches in bin_pack_arrow_table(part, target)
+    )
+    return list(write_file(table.io, metadata, tasks))
+
+
+def split_by_partition(metadata: TableMetadata, rows: pa.Table) -> Iterator[tuple[PartitionKey | None, pa.Table]]:
+    """``rows`` cut by partition of the current spec.
+
+    Sorted once and sliced, where PyIceberg filters the whole table once per partition.
+    """
+    spec, schema = metadata.spec(), metadata.schema()
+    if spec.is_unpartitioned():
+        yield None, rows
+        return
+    values = partition_values(metadata, rows)
+    runs = values.select(pl.struct(pl.all()).rle_id().alias("run")).to_series()
+    if runs.n_unique() > values.unique().height:
+        order = values.with_row_index("i").sort(values.columns, maintain_order=True).get_column("i")
+        rows, values = rows.take(order.to_arrow()), values[order]
+        runs = values.select(pl.struct(pl.all()).rle_id().alias("run")).to_series()
+    starts = [*(runs.diff().fill_null(1) != 0).arg_true().to_list(), rows.num_rows]
+    for start, end in itertools.pairwise(starts):
+        record = values.row(start)
+        fields = [PartitionFieldValue(f, v) for f, v in zip(spec.fields, record, strict=True)]
+        yield PartitionKey(fields, spec, schema), rows.slice(start, end - start)
+
+
+def partition_values(metadata: TableMetadata, rows: pa.Table) -> pl.DataFrame:
+    """Each row's partition under the current spec: one column per partition field, in the spec's order."""
+    schema = metadata.schema()
+    columns = {}
+    for i, field in enumerate(metadata.spec().fields):
+        source = schema.find_field(field.source_id)
+        transformed = field.transform.pyarrow_transform(source.field_type)(rows.column(source.name))
+        columns[f"{i}"] = pl.Series(f"{i}", transformed)
+    return pl.DataFrame(columns)
+
+
+def read_batches(table: Table, task: FileScanTask, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Stream one data file's rows in file order, as the table's current schema shows them.
+
+    PyIceberg's public scan reads a whole file before it yields; its per-task generator does not.
+    """
+    schema = table.schema()
+    projected = schema if columns is None else schema.select(*columns)
+    scan = ArrowScan(table.metadata, table.io, projected, AlwaysTrue())
+    return scan._record_batches_from_scan_tasks_and_deletes([task], {})
+
+
+def read_tasks(table: Table, tasks: Iterable[FileScanTask], columns: Iterable[str] | None = None) -> pa.Table:
+    """All rows of the given files as one Arrow table."""
+    schema = table.schema()
+    projected = schema if columns is None else schema.select(*columns)
+    return ArrowScan(table.metadata, table.io, projected, AlwaysTrue()).to_table(list(tasks))

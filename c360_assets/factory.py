@@ -1,0 +1,208 @@
+"""One asset per contract: the three shapes (bronze, silver, gold) that every table of the graph has.
+
+An asset here only joins the contract's metadata, the pipeline's pure functions and Dagster's events; what a table holds
+is said in its contract, its SQL file, or :mod:`c360.conform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import dagster as dg
+
+from c360.contracts import get_contract
+from c360.errors import C360Error, SettingsError
+from c360_assets.gold import build_gold
+from c360_assets.partitions import days_of, landing_days
+from c360_assets.pipeline import bronze, silver
+from c360_assets.pipeline.publication import Publication, RefusedByAudit, audit_and_publish
+from c360_assets.quality.checks import check_result
+from c360_assets.resources.lake import LakehouseResource
+from c360_assets.resources.spark import SparkResource
+from c360_assets.specs import asset_arguments, asset_key, when_upstream_changed
+
+Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+
+
+class Refresh(dg.Config):
+    """How far back a run goes."""
+
+    full_refresh: bool = False
+
+
+class GoldRefresh(Refresh):
+    """``as_of``: ISO 8601 moment that decides recency and segments; empty means midnight after the newest landing day."""
+
+    as_of: str = ""
+
+
+def _failure(error: C360Error) -> dg.Failure:
+    return dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False)
+
+
+def _published(publication: Publication, **metadata: Any) -> Events:
+    yield dg.MaterializeResult(
+        asset_key=asset_key(publication.table),
+        metadata={"snapshot_id": dg.MetadataValue.text(str(publication.snapshot_id)), **metadata},
+        data_version=dg.DataVersion(str(publication.snapshot_id)),
+        check_results=[check_result(publication.report)],
+    )
+
+
+def _unchanged(name: str, note: str, snapshot_id: int | None) -> Events:
+    """The table stands as it was audited: say so without a new data version, so that nothing downstream wakes."""
+    yield dg.MaterializeResult(
+        asset_key=asset_key(name),
+        metadata={"note": note, "snapshot_id": dg.MetadataValue.text(str(snapshot_id))},
+        data_version=dg.DataVersion(str(snapshot_id)),
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key=asset_key(name), check_name="contract", passed=True, description=f"{note}; audited before"
+            )
+        ],
+    )
+
+
+def _refused(error: RefusedByAudit) -> Events:
+    yield check_result(error.report)
+    raise dg.Failure(
+        description=str(error.problem),
+        metadata={"mend": error.mend, "branch": error.branch},
+        allow_retries=False,
+    )
+
+
+def bronze_asset(name: str) -> dg.AssetsDefinition:
+    """The asset that takes in the landing files of its partitions' days."""
+    contract = get_contract(name)
+    arguments = asset_arguments(contract)
+    arguments["kinds"] = {"iceberg", "python", contract.source.format if contract.source else "file"}
+
+    @dg.asset(
+        **arguments,
+        partitions_def=landing_days,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=dg.AutomationCondition.on_cron("0 2 * * *"),
+    )
+    def bronze_table(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Events:
+        lake = lakehouse.open()
+        try:
+            run = bronze.ingest(
+                lake,
+                name,
+                lakehouse.settings().landing_dir,
+                days_of(list(context.partition_keys)),
+                run_id=context.run_id,
+                ingested_at=datetime.now(UTC),
+            )
+        except RefusedByAudit as error:
+            yield from _refused(error)
+            return
+        except C360Error as error:
+            raise _failure(error) from error
+        if run.publication is None:
+            yield from _unchanged(name, "no new landing files", lake.snapshot_id(name))
+            return
+        yield from _published(
+            run.publication,
+            **{"dagster/partition_row_count": run.rows, "files": run.files, "malformed_records": run.malformed},
+        )
+
+    return bronze_table
+
+
+def silver_asset(name: str) -> dg.AssetsDefinition:
+    """The asset that conforms what its bronze table gained."""
+    contract = get_contract(name)
+
+    @dg.asset(
+        **asset_arguments(contract),
+        deps=[asset_key(upstream) for upstream in contract.upstream],
+        automation_condition=when_upstream_changed(),
+    )
+    def silver_table(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource) -> Events:
+        lake = lakehouse.open()
+        try:
+            run = silver.refine(lake, name, run_id=context.run_id, full_refresh=config.full_refresh)
+        except RefusedByAudit as error:
+            yield from _refused(error)
+            return
+        except C360Error as error:
+            raise _failure(error) from error
+        if run.publication is None:
+            yield from _unchanged(name, run.mode, lake.snapshot_id(name))
+            return
+        yield from _published(
+            run.publication,
+            **{
+                "dagster/row_count": lake.row_count(name),
+                "mode": run.mode,
+                "received": run.received,
+                "accepted": run.accepted,
+                "deduplicated": run.deduplicated,
+                "rejected": sum(run.rejected.values()),
+                "rejected_by_reason": dg.MetadataValue.json(run.rejected),
+                "repaired_by_column": dg.MetadataValue.json(run.repaired),
+            },
+        )
+
+    return silver_table
+
+
+def gold_asset(name: str) -> dg.AssetsDefinition:
+    """The asset that builds its table by its SQL file in Spark."""
+    contract = get_contract(name)
+
+    @dg.asset(
+        **asset_arguments(contract),
+        deps=[asset_key(upstream) for upstream in contract.upstream],
+        automation_condition=when_upstream_changed(),
+    )
+    def gold_table(
+        context: dg.AssetExecutionContext, config: GoldRefresh, lakehouse: LakehouseResource, spark: SparkResource
+    ) -> Events:
+        lake = lakehouse.open()
+        try:
+            with (
+                spark.session() as session,
+                build_gold(
+                    lake,
+                    session,
+                    name,
+                    as_of=resolve_as_of(lake, config.as_of),
+                    full_refresh=config.full_refresh,
+                    commit_run_id=context.run_id,
+                ) as build,
+            ):
+                publication = None if build.staged is None else audit_and_publish(build.staged, contract)
+        except RefusedByAudit as error:
+            yield from _refused(error)
+            return
+        except C360Error as error:
+            raise _failure(error) from error
+        if publication is None:
+            yield from _unchanged(name, "nothing new upstream", lake.snapshot_id(name))
+            return
+        yield from _published(
+            publication,
+            **{"dagster/row_count": lake.row_count(name), "mode": build.mode, "rows_written": build.rows},
+        )
+
+    return gold_table
+
+
+def resolve_as_of(lake: Any, stated: str) -> datetime:
+    """The stated moment (aware; naive is refused), or midnight UTC after the newest ingested landing day."""
+    if stated:
+        moment = datetime.fromisoformat(stated)
+        if moment.tzinfo is None:
+            raise SettingsError(f"as_of '{stated}' has no time zone", "write it as 2025-12-31T00:00:00+00:00")
+        return moment.astimezone(UTC)
+    from c360.contracts import load_contracts
+
+    newest = bronze.newest_day(lake, [c for c in load_contracts().values() if c.layer == "bronze"])
+    if newest is None:
+        raise SettingsError("Bronze is empty, so there is no newest landing day", "materialise bronze first, or set as_of")
+    return datetime.combine(newest + timedelta(days=1), time(), UTC)

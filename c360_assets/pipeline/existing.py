@@ -1,0 +1,37 @@
+"""The silver rows that new bronze records could repeat or contradict, read without reading the whole table."""
+
+from __future__ import annotations
+
+import polars as pl
+import pyarrow as pa
+from pyiceberg.expressions import In
+
+from c360.conform import Existing
+from c360.conform.standardise import standardise
+from c360.contracts.model import Contract
+from c360.lakehouse import Lakehouse
+
+# Above this many keys a predicate costs more than reading the table.
+MAX_KEYS_IN_PREDICATE = 5_000
+
+
+def existing_rows(lake: Lakehouse, contract: Contract, raw: pa.Table, *, rebuild: bool) -> Existing:
+    """Silver rows of the first key column's values that occur in ``raw``; none when the table is rebuilt anyway."""
+    if rebuild or not raw.num_rows or not lake.row_count(contract.name):
+        return Existing()
+    key = contract.primary_key[0]
+    column = contract.column(key)
+    received = pl.from_arrow(raw.select([column.source or key]))
+    assert isinstance(received, pl.DataFrame)
+    wanted = standardise(received.to_series(), column).drop_nulls().unique()
+    known = pl.from_arrow(lake.read(contract.name, columns=[key]))
+    assert isinstance(known, pl.DataFrame)
+    met = known.get_column(key).unique()
+    met = met.filter(met.is_in(wanted.implode()))
+    if met.is_empty():
+        return Existing()
+    if met.len() <= MAX_KEYS_IN_PREDICATE:
+        return Existing(lake.read(contract.name, where=In(key, met.to_list())))
+    rows = pl.from_arrow(lake.read(contract.name))
+    assert isinstance(rows, pl.DataFrame)
+    return Existing(rows.join(met.to_frame(), on=key, how="semi").to_arrow())

@@ -1,0 +1,51 @@
+"""AuditReport → Dagster: the check result with its table of expectations and a sample of the failing rows."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from c360_assets.quality.audit import AuditReport
+from c360_assets.specs import AUDIT_CHECK, asset_key
+
+_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("expectation"),
+        dg.TableColumn("column"),
+        dg.TableColumn("severity"),
+        dg.TableColumn("passed", "bool"),
+        dg.TableColumn("failing_rows", "int"),
+    ]
+)
+
+
+def check_result(report: AuditReport) -> dg.AssetCheckResult:
+    """The audit as an asset check: ERROR blocks downstream, WARN only shows."""
+    records = [
+        dg.TableRecord(
+            {
+                "expectation": f.expectation,
+                "column": f.column,
+                "severity": f.severity,
+                "passed": f.passed,
+                "failing_rows": f.unexpected,
+            }
+        )
+        for f in report.findings
+    ]
+    failing = [
+        {"expectation": f.expectation, "column": f.column, **{k: str(v) for k, v in row.items()}}
+        for f in (*report.failures, *report.warnings)
+        for row in f.sample
+    ]
+    return dg.AssetCheckResult(
+        asset_key=asset_key(report.table),
+        check_name=AUDIT_CHECK,
+        passed=not (report.failures or report.warnings),
+        severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
+        description=report.sentence(),
+        metadata={
+            "rows_checked": report.rows,
+            "expectations": dg.MetadataValue.table(records=records, schema=_COLUMNS),
+            "failing_rows": dg.MetadataValue.json(failing),
+        },
+    )

@@ -1,0 +1,36 @@
+"""Fixtures that every kind of test shares: settings in a temporary folder, one Spark server for the whole session."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from c360.settings import Settings
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a lakehouse of the test's own."""
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of one shared lakehouse with a running Spark Connect server; tests use namespaces or tables of their own."""
+    from c360.engines.stack import Stack
+
+    settings = Settings(
+        home=tmp_path_factory.mktemp("lake"), spark_port=free_port(), spark_memory="2g", dagster_port=free_port()
+    )
+    with Stack(settings).running("spark"):
+        yield settings
