@@ -4,25 +4,26 @@ An asset here only joins the contract's metadata, the pipeline's pure functions 
 is said in its contract, its SQL file, or :mod:`c360.conform`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from c360.contracts import get_contract
+from c360.contracts import get_contract, load_contracts
 from c360.errors import C360Error, SettingsError
-from c360_assets.gold import build_gold
 from c360_assets.partitions import days_of, landing_days
-from c360_assets.pipeline import bronze, silver
-from c360_assets.pipeline.publication import Publication, RefusedByAudit, audit_and_publish
 from c360_assets.quality.checks import check_result
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.resources.spark import SparkResource
-from c360_assets.specs import asset_arguments, asset_key, when_upstream_changed
+from c360_assets.specs import asset_arguments, asset_key, is_conformed, when_upstream_changed
 
+if TYPE_CHECKING:
+    from c360.lakehouse import Lakehouse
+    from c360_assets.pipeline.publication import Publication, RefusedByAudit
+
+# PyIceberg, Polars and the gold builder are imported where a step runs: every Dagster process loads this module, and most
+# of them (webserver, daemon, CLI) never touch a table.
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
@@ -42,7 +43,7 @@ def _failure(error: C360Error) -> dg.Failure:
     return dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False)
 
 
-def _published(publication: Publication, **metadata: Any) -> Events:
+def _published(publication: "Publication", **metadata: Any) -> Events:
     yield dg.MaterializeResult(
         asset_key=asset_key(publication.table),
         metadata={"snapshot_id": dg.MetadataValue.text(str(publication.snapshot_id)), **metadata},
@@ -65,7 +66,11 @@ def _unchanged(name: str, note: str, snapshot_id: int | None) -> Events:
     )
 
 
-def _refused(error: RefusedByAudit) -> Events:
+def _current(lake: "Lakehouse", name: str) -> int | None:
+    return lake.snapshot(name) if lake.exists(name) else None
+
+
+def _refused(error: "RefusedByAudit") -> Events:
     yield check_result(error.report)
     raise dg.Failure(
         description=str(error.problem),
@@ -87,6 +92,9 @@ def bronze_asset(name: str) -> dg.AssetsDefinition:
         automation_condition=dg.AutomationCondition.on_cron("0 2 * * *"),
     )
     def bronze_table(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Events:
+        from c360_assets.pipeline import bronze
+        from c360_assets.pipeline.publication import RefusedByAudit
+
         lake = lakehouse.open()
         try:
             run = bronze.ingest(
@@ -103,7 +111,7 @@ def bronze_asset(name: str) -> dg.AssetsDefinition:
         except C360Error as error:
             raise _failure(error) from error
         if run.publication is None:
-            yield from _unchanged(name, "no new landing files", lake.snapshot_id(name))
+            yield from _unchanged(name, "no new landing files", _current(lake, name))
             return
         yield from _published(
             run.publication,
@@ -123,6 +131,9 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
         automation_condition=when_upstream_changed(),
     )
     def silver_table(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource) -> Events:
+        from c360_assets.pipeline import silver
+        from c360_assets.pipeline.publication import RefusedByAudit
+
         lake = lakehouse.open()
         try:
             run = silver.refine(lake, name, run_id=context.run_id, full_refresh=config.full_refresh)
@@ -132,7 +143,7 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
         except C360Error as error:
             raise _failure(error) from error
         if run.publication is None:
-            yield from _unchanged(name, run.mode, lake.snapshot_id(name))
+            yield from _unchanged(name, run.mode, _current(lake, name))
             return
         yield from _published(
             run.publication,
@@ -163,6 +174,9 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
     def gold_table(
         context: dg.AssetExecutionContext, config: GoldRefresh, lakehouse: LakehouseResource, spark: SparkResource
     ) -> Events:
+        from c360_assets.gold import build_gold
+        from c360_assets.pipeline.publication import RefusedByAudit, audit_and_publish
+
         lake = lakehouse.open()
         try:
             with (
@@ -183,7 +197,7 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
         except C360Error as error:
             raise _failure(error) from error
         if publication is None:
-            yield from _unchanged(name, "nothing new upstream", lake.snapshot_id(name))
+            yield from _unchanged(name, "nothing new upstream", _current(lake, name))
             return
         yield from _published(
             publication,
@@ -193,16 +207,28 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
     return gold_table
 
 
-def resolve_as_of(lake: Any, stated: str) -> datetime:
+def resolve_as_of(lake: "Lakehouse", stated: str) -> datetime:
     """The stated moment (aware; naive is refused), or midnight UTC after the newest ingested landing day."""
     if stated:
         moment = datetime.fromisoformat(stated)
         if moment.tzinfo is None:
             raise SettingsError(f"as_of '{stated}' has no time zone", "write it as 2025-12-31T00:00:00+00:00")
         return moment.astimezone(UTC)
-    from c360.contracts import load_contracts
+    from c360_assets.pipeline import bronze
 
     newest = bronze.newest_day(lake, [c for c in load_contracts().values() if c.layer == "bronze"])
     if newest is None:
         raise SettingsError("Bronze is empty, so there is no newest landing day", "materialise bronze first, or set as_of")
     return datetime.combine(newest + timedelta(days=1), time(), UTC)
+
+
+def domain_assets(domain: str) -> dg.Definitions:
+    """Every asset whose contract belongs to ``domain``."""
+    make = {"bronze": bronze_asset, "silver": silver_asset, "gold": gold_asset}
+    return dg.Definitions(
+        assets=[
+            make[contract.layer](name)
+            for name, contract in load_contracts().items()
+            if contract.domain == domain and (contract.layer != "silver" or is_conformed(contract))
+        ]
+    )

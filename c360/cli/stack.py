@@ -66,7 +66,7 @@ def lock() -> None:
 
 @jars_app.command("fetch")
 def fetch(
-    groups: Annotated[list[str] | None, typer.Argument(help="groups of jars.toml; those of this profile if none")] = None,
+    groups: Annotated[list[str] | None, typer.Argument(help="groups of jars.toml (default: this profile's)")] = None,
 ) -> None:
     """Download and verify jars into the cache."""
     from c360.engines import jars

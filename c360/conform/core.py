@@ -36,10 +36,10 @@ def conform(
 ) -> Outcome:
     """Decide for every bronze row: accepted, deduplicated or rejected with its first failing reason.
 
-    ``raw`` holds bronze rows: text columns, ``_error``, ``_raw``, ``_source_file``, ``_source_row``, ``_batch_date``, with
-    or without ``_extra`` and ``_ingested_at``. ``existing`` are the silver rows of the keys concerned. Precedence among
-    rows of one key: those already in silver, then by ingestion time, file and row. With ``explain``, repaired values
-    are counted too.
+    ``raw`` are bronze rows: text columns, ``_error``, ``_raw``, ``_source_file``, ``_source_row`` and ``_batch_date``,
+    with or without ``_extra`` and ``_ingested_at``. ``existing`` are the silver rows of the keys concerned. Precedence
+    among rows of one key: those already in silver, then by ingestion time, file and row. With ``explain``, repaired
+    values are counted too.
 
     Raises ContractError when the contract does not fit the rows, C360Error when a position comes twice.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from pydantic import SecretStr
 
 from c360.engines import ports
 from c360.engines.process import EngineSpec
@@ -47,8 +49,6 @@ def prepare_home(settings: Settings) -> Path:
     Raises:
         EngineError: the folder cannot be written.
     """
-    import json
-
     home = settings.dagster_home
     path, text = home / "dagster.yaml", INSTANCE.format(base_dir=json.dumps(str(home / "storage")))
     try:
@@ -66,13 +66,13 @@ def prepare_home(settings: Settings) -> Path:
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, so that a child process reads the same ones whatever its working directory."""
-    env: dict[str, str] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if value is not None:
-            env[f"C360_{name.upper()}"] = str(getattr(value, "get_secret_value", lambda value=value: value)())
-    return env
+    """The settings as environment variables, so that a child process reads the same ones in any working directory."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {
+        f"C360_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def dagster_specs(settings: Settings) -> tuple[EngineSpec, ...]:
@@ -147,7 +147,7 @@ def _webserver_health(address: str) -> str | None:
 
 
 def _daemon_health(database: Path, since: float) -> str | None:
-    """The daemon serves once it wrote a heartbeat; its own check would start an interpreter for seconds per question."""
+    """The daemon serves once it wrote a heartbeat. Its own check would start an interpreter for each question."""
     if not database.exists():
         return "no run storage yet"
     after = datetime.fromtimestamp(since, UTC).replace(tzinfo=None).isoformat(sep=" ")

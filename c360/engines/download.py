@@ -11,7 +11,6 @@ import hashlib
 import os
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -22,6 +21,7 @@ from c360.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ATTEMPTS = 4
 CHUNK = 1 << 18

@@ -3,10 +3,10 @@
 Run as a script with the standard library only (it must start in milliseconds and stay small):
 ``python -I -S guard.py PARENT_PID GRACE_SECONDS LOG -- COMMAND…``
 
-* It resets the signal dispositions: a shell that starts a job with ``&`` leaves SIGINT ignored, and engines inherit that.
+* It resets signal dispositions: a shell leaves SIGINT ignored in a job started with ``&``, and engines inherit that.
 * It starts the command in a process group of its own and prints its pid, or the reason why it cannot be started.
-* Standard input is a pipe from the parent. A line on it means "released: live on without me". End of file before that, or
-  a new parent pid, means that the parent is gone, however it died: the group is ended.
+* Standard input is a pipe from the parent. A byte on it means "released: live on without me". End of file before that,
+  or a new parent pid, means that the parent is gone, however it died: the group is ended.
 * On SIGTERM or SIGINT it ends the group: TERM, wait, KILL.
 * On Linux the kernel kills the engine if the guard itself is killed.
 """
@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 class _Stop:
     requested = False
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
 
 

@@ -175,9 +175,7 @@ def _download(pins: Mapping[str, Digest | None], settings: Settings, *, quiet: b
         def one(path: str, pin: Digest | None) -> Digest:
             task = progress.add_task(path.rpartition("/")[2], total=pin.size if pin else None)
             target = settings.jar_cache / path
-            received = download(
-                http, f"{base}/{path}", target, pin, lambda done: progress.update(task, completed=done)
-            )
+            received = download(http, f"{base}/{path}", target, pin, lambda done: progress.update(task, completed=done))
             progress.update(task, total=received.size, completed=received.size)
             if pin is None:
                 _check_published(http, f"{base}/{path}", target)

@@ -1,11 +1,12 @@
 """One engine as a supervised child process, and how to recognise it again from another command.
 
-A pid alone proves nothing after a crash: it may have been given to a stranger. Each start therefore puts a token into the
-environment, which every descendant inherits; where an environment cannot be read, the time of creation decides.
+A pid alone proves nothing after a crash: it may have been given to a stranger. Each start therefore puts a token into
+the environment, which every descendant inherits; where an environment cannot be read, the time of creation decides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -14,12 +15,15 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from c360.engines import guard, ports
 from c360.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOKEN = "C360_ENGINE_TOKEN"  # noqa: S105 - a name tag, not a secret
 CLOCK_SLACK = 2.0
@@ -36,8 +40,9 @@ _RELEASED: list[subprocess.Popen[bytes]] = []
 class EngineSpec:
     """What it takes to run one process of an engine.
 
-    ``ready`` returns None when the process serves, or the reason why not yet. ``prepare`` runs before the start, under the
-    stack's lock (fetching jars, writing configuration). ``env`` is laid over the environment; None removes a variable.
+    ``ready`` returns None when the process serves, or the reason why not yet. ``prepare`` runs before the start, under
+    the stack's lock (fetching jars, writing configuration). ``env`` is laid over the environment; None removes a
+    variable.
     """
 
     name: str
@@ -76,15 +81,13 @@ class Identity:
             return None
 
     def family(self) -> list[psutil.Process]:
-        """Every live process of this start: the guard, the engine and whatever they started, even if they moved away."""
+        """Every live process of this start: guard, engine and whatever they started, even in other groups."""
         members: dict[int, psutil.Process] = {}
         leader = self.process()
         if leader is not None:
             members[leader.pid] = leader
-            try:
+            with contextlib.suppress(psutil.Error):
                 members.update((child.pid, child) for child in leader.children(recursive=True))
-            except psutil.Error:
-                pass
         for candidate in psutil.process_iter():
             try:
                 if candidate.environ().get(TOKEN) == self.token and candidate.status() != psutil.STATUS_ZOMBIE:
@@ -227,10 +230,8 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _quietly(action: Callable[[], None]) -> None:
-    try:
+    with contextlib.suppress(psutil.Error):
         action()
-    except psutil.Error:
-        pass
 
 
 def _reap_released() -> None:

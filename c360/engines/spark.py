@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from c360.settings import Settings
 
 CONNECT_TIMEOUT = 8.0  # seconds for a server that does not answer at all
-RETRIES = {"max_retries": 5, "initial_backoff": 100, "backoff_multiplier": 2.0, "max_backoff": 2000, "jitter": 100}
+REFUSED_TIMEOUT = 3.0  # seconds for a port that nothing listens on
 MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 # What Spark reaches into on Java 17 and later. Its own launch script adds a module that the packaged Java lacks.
 OPENS = (
@@ -46,6 +47,22 @@ OPENS = (
     "java.base/sun.util.calendar",
     "java.security.jgss/sun.security.krb5",
 )
+# The release of a finished query may arrive after its session was closed: no error, but Spark prints a stack trace.
+LOGGING = """\
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %p %c{1}: %m%n%ex
+appender.console.filter.late.type = RegexFilter
+appender.console.filter.late.regex = .*RPC error during: releaseExecute.*
+appender.console.filter.late.onMatch = DENY
+appender.console.filter.late.onMismatch = NEUTRAL
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+"""
 
 
 class SparkConnectServer:
@@ -86,6 +103,7 @@ class SparkConnectServer:
             "-Duser.timezone=UTC",
             f"-Djava.io.tmpdir={work / 'tmp'}",
             f"-Dderby.system.home={work / 'derby'}",
+            f"-Dlog4j2.configurationFile={(work / 'log4j2.properties').as_uri()}",
             "-cp",
             os.pathsep.join(class_path),
             "org.apache.spark.deploy.SparkSubmit",
@@ -106,6 +124,7 @@ class SparkConnectServer:
                 **dict.fromkeys([*foreign, "HADOOP_CONF_DIR", "YARN_CONF_DIR", "JAVA_TOOL_OPTIONS"]),
                 "SPARK_HOME": str(pyspark_home),
                 "SPARK_LOCAL_IP": ports.LOOPBACK,
+                "SPARK_LOCAL_DIRS": str(work / "local"),
                 "PYSPARK_PYTHON": sys.executable,
                 "PYSPARK_DRIVER_PYTHON": sys.executable,
                 "TZ": "UTC",
@@ -133,6 +152,7 @@ class SparkConnectServer:
         try:
             _clear(work / "local")
             _clear(work / "tmp")
+            (work / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
             conf = work / "spark.conf"
             conf.unlink(missing_ok=True)
             with os.fdopen(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
@@ -149,7 +169,7 @@ def connect(settings: Settings) -> SparkSession:
     Raises:
         EngineError: no server answers (in less than 15 s).
     """
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.client.core import DefaultChannelBuilder
     from pyspark.sql.connect.client.retries import DefaultPolicy
@@ -164,17 +184,20 @@ def connect(settings: Settings) -> SparkSession:
     )
     try:
         builder = DefaultChannelBuilder(remote)
+        _wait_for_port(builder.endpoint)
         channel = builder.toChannel()
         try:
             grpc.channel_ready_future(channel).result(timeout=CONNECT_TIMEOUT)
         finally:
             channel.close()
         spark = ConnectSession.builder.channelBuilder(builder).create()
-        spark.client.set_retry_policies([DefaultPolicy(**RETRIES)])
+        spark.client.set_retry_policies(
+            [DefaultPolicy(max_retries=5, initial_backoff=100, backoff_multiplier=2.0, max_backoff=2000)]
+        )
         spark.version  # noqa: B018 - the first call that needs the server to understand us
-    except (grpc.FutureTimeoutError, grpc.RpcError, PySparkException) as error:
-        reason = str(error).strip().splitlines()
-        raise EngineError(f"Spark does not answer at {remote}{' (' + reason[0] + ')' if reason else ''}", mend) from error
+    except (grpc.FutureTimeoutError, grpc.RpcError, PySparkException, OSError) as error:
+        reason = (str(error).strip() or "no answer in time").splitlines()[0]
+        raise EngineError(f"Spark does not answer at {remote} ({reason})", mend) from error
     return cast("SparkSession", spark)
 
 
@@ -186,6 +209,16 @@ def session(settings: Settings) -> Iterator[SparkSession]:
         yield spark
     finally:
         spark.stop()
+
+
+def _wait_for_port(endpoint: str) -> None:
+    """A refused connection is known at once; gRPC would hide it behind its own back-off."""
+    host, _, port = endpoint.rpartition(":")
+    deadline = time.monotonic() + REFUSED_TIMEOUT
+    while not ports.answers(int(port), host.strip("[]")):
+        if time.monotonic() > deadline:
+            raise ConnectionRefusedError("nothing listens there")
+        time.sleep(0.2)
 
 
 def _pyspark_home() -> Path:

@@ -1,4 +1,4 @@
-"""Spark's configuration, derived from the settings: the catalog ``lake`` by profile, and every folder inside the home."""
+"""Spark's configuration from the settings: the catalog ``lake`` by profile, and every folder inside the home."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.connect.grpc.binding.address": LOOPBACK,
         "spark.connect.grpc.binding.port": str(settings.spark_port),
         "spark.ui.enabled": "false",
-        "spark.log.level": "WARN",
-        "spark.local.dir": str(work / "local"),
         "spark.sql.warehouse.dir": (work / "warehouse").as_uri(),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.session.timeZone": "UTC",

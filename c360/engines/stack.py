@@ -129,7 +129,9 @@ class Stack:
                 if exist_ok:
                     return []
                 names = ", ".join(f"{name} (pid {entry.engine_pid})" for name, entry in alive.items())
-                raise EngineError(f"Already running on {self.settings.home}: {names}", "use it, or run `c360 down` first")
+                raise EngineError(
+                    f"Already running on {self.settings.home}: {names}", "use it, or run `c360 down` first"
+                )
             return self._start_all(missing, entries)
 
     def _start_all(self, specs: list[EngineSpec], entries: dict[str, Entry]) -> list[ManagedProcess]:
@@ -190,6 +192,4 @@ def _look(entry: Entry) -> EngineStatus:
                 continue
         answering = entry.port is None or ports.answers(entry.port)
         state = ("running" if answering else "silent") if entry.ready else "starting"
-    return EngineStatus(
-        entry.name, state, entry.engine_pid, entry.port, entry.address, entry.log, uptime, memory
-    )
+    return EngineStatus(entry.name, state, entry.engine_pid, entry.port, entry.address, entry.log, uptime, memory)

@@ -48,9 +48,10 @@ class Entry:
 
     def alive(self) -> bool:
         """Whether the engine itself (not only its guard) runs."""
-        return self.identity.process() is not None and Identity(
-            self.engine_pid, self.started_at, self.token
-        ).process() is not None
+        return (
+            self.identity.process() is not None
+            and Identity(self.engine_pid, self.started_at, self.token).process() is not None
+        )
 
 
 class StackState:

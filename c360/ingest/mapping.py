@@ -7,14 +7,16 @@ line, the field and the mend, before any data is read.
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from c360.ingest.mapping_model import ColumnSpec, LookupSpec, Mapping, SourceSpec
 from c360.ingest.mapping_target import Target, did_you_mean, find_target
 from c360.ingest.mapping_yaml import Document, MappingError, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ColumnSpec", "LookupSpec", "Mapping", "MappingError", "SourceSpec", "load_mapping", "parse_mapping"]
 
@@ -29,14 +31,18 @@ def load_mapping(path: Path, as_target: str | None = None) -> tuple[Mapping, Tar
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise MappingError(f"Mapping {path} has more than {MAX_BYTES:,} bytes", "give the mapping file, not the data file")
+            raise MappingError(
+                f"Mapping {path} has more than {MAX_BYTES:,} bytes", "give the mapping file, not the data file"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise MappingError(f"There is no mapping file {path}", "check the path after --mapping") from error
     except UnicodeDecodeError as error:
         raise MappingError(f"Mapping {path} is not UTF-8 text", "save it as UTF-8") from error
     except OSError as error:
-        raise MappingError(f"Mapping {path} cannot be read: {error.strerror}", "check the path after --mapping") from error
+        raise MappingError(
+            f"Mapping {path} cannot be read: {error.strerror}", "check the path after --mapping"
+        ) from error
     return parse_mapping(text, path.name, as_target)
 
 

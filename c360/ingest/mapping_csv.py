@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from c360.errors import LandingError
-from c360.ingest.mapping_model import SourceSpec
 from c360.ingest.mapping_source import RECORD, Batch, Malformed
 from c360.ingest.mapping_stream import END, Utf8Stream, text_lines
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from c360.ingest.mapping_model import SourceSpec
 
 BLOCK = 8 << 20
 DELIMITERS = (",", ";", "\t", "|", ":", "\x01")
@@ -70,7 +73,9 @@ class CsvSource:
                         invalid_row_handler=refuse,
                     ),
                     pa_csv.ConvertOptions(
-                        column_types=dict.fromkeys(names, pa.string()), include_columns=include, strings_can_be_null=False
+                        column_types=dict.fromkeys(names, pa.string()),
+                        include_columns=include,
+                        strings_can_be_null=False,
                     ),
                 )
                 yield from self._numbered(reader, keep, wanted, bad)
@@ -79,7 +84,9 @@ class CsvSource:
                 raise self._unclosed() from error
             if "Empty CSV" in str(error):
                 raise LandingError(f"{self.path.name} has no records", "export it again") from error
-            raise LandingError(f"{self.path.name} cannot be read as CSV: {error}", "check delimiter and quote") from error
+            raise LandingError(
+                f"{self.path.name} cannot be read as CSV: {error}", "check delimiter and quote"
+            ) from error
 
     def places(self, records: Iterable[int]) -> dict[int, str]:
         """The physical line where each record starts."""

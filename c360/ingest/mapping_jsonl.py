@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from c360.errors import LandingError
-from c360.ingest.mapping_model import SourceSpec
 from c360.ingest.mapping_source import RECORD, Batch, Malformed
 from c360.ingest.mapping_stream import text_lines
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from c360.ingest.mapping_model import SourceSpec
 
 ROWS = 50_000
 SAMPLE = 10_000
@@ -54,7 +57,9 @@ class JsonLinesSource:
                 values, records, bad = {name: [] for name in wanted}, [], []
         yield _batch(values, records, bad)
         for name in sorted(unseen):
-            raise MappingError(f"No record of {self.path.name} has the field '{name}'", f"use {', '.join(self.columns[:20])}")
+            raise MappingError(
+                f"No record of {self.path.name} has the field '{name}'", f"use {', '.join(self.columns[:20])}"
+            )
 
     def places(self, records: Iterable[int]) -> dict[int, str]:
         """Records are numbered by line."""

@@ -99,7 +99,9 @@ class ColumnSpec(_Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> ColumnSpec:
-        makers = [n for n in ("from", "value", "expr", "key") if getattr(self, "from_" if n == "from" else n) is not None]
+        makers = [
+            n for n in ("from", "value", "expr", "key") if getattr(self, "from_" if n == "from" else n) is not None
+        ]
         if len(makers) != 1:
             raise ValueError(f"needs exactly one of from, value, expr, key; it has {' and '.join(makers) or 'none'}")
         if self.computes and (self.formats or self.map is not None):
@@ -121,7 +123,9 @@ class ColumnSpec(_Model):
     @property
     def computes(self) -> bool:
         """True if the text is read as a number."""
-        return any(v is not None for v in (self.multiply, self.divide, self.round, self.strip, self.thousands, self.decimal))
+        return any(
+            v is not None for v in (self.multiply, self.divide, self.round, self.strip, self.thousands, self.decimal)
+        )
 
 
 class Mapping(_Model):

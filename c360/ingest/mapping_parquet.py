@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,10 @@ import pyarrow.parquet as pq
 from c360.errors import LandingError
 from c360.ingest import parquet
 from c360.ingest.mapping_source import RECORD, Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 ROWS = 65_536
 

@@ -6,20 +6,25 @@ can be traced to its record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping as Map
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from c360.errors import LandingError
-from c360.ingest.mapping_model import LookupSpec, Mapping
 from c360.ingest.mapping_sandbox import Sandbox, literal, quote, shorten
 from c360.ingest.mapping_source import RECORD, Malformed, TextSource, open_source
 from c360.ingest.mapping_sql import UNREADABLE, ColumnCompiler
 from c360.ingest.mapping_target import Target, did_you_mean
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping as Map
+    from pathlib import Path
+
+    from c360.ingest.mapping_model import LookupSpec, Mapping
 
 MISS = " has no match"
 
@@ -124,7 +129,10 @@ class Conversion:
         self._wanted = tuple(self._names.wanted[""])
         nulls = ", ".join(literal(n) for n in self.mapping.source.nulls)
         columns = [self._names.internal(w) for w in self._wanted]
-        clean = [f"CASE WHEN trim({quote(c)}) IN ({nulls}) THEN NULL ELSE {quote(c)} END" if nulls else quote(c) for c in columns]
+        clean = [
+            f"CASE WHEN trim({quote(c)}) IN ({nulls}) THEN NULL ELSE {quote(c)} END" if nulls else quote(c)
+            for c in columns
+        ]
         first = ", ".join([RECORD, *(f"{sql} AS {quote(c)}" for sql, c in zip(clean, columns, strict=True))])
         steps = [f"step0 AS (SELECT {first} FROM batch)"]
         for i, (name, (ours, theirs)) in enumerate(keys.items()):
@@ -140,7 +148,9 @@ class Conversion:
         return ours, [self._names.lookup(name, column) for column in spec.on.values()]
 
     def _join(self, before: str, name: str, ours: list[str], theirs: list[str]) -> str:
-        picked = [f"found.{quote(c)}" for c in map(self._names.internal, (f"{name}.{c}" for c in self._names.wanted[name]))]
+        picked = [
+            f"found.{quote(c)}" for c in map(self._names.internal, (f"{name}.{c}" for c in self._names.wanted[name]))
+        ]
         asked = " AND ".join(f"s.{quote(o)} IS NOT NULL" for o in ours)
         match = " AND ".join(f"trim(s.{quote(o)}) = found.{quote(t)}" for o, t in zip(ours, theirs, strict=True))
         return (
@@ -154,7 +164,10 @@ class Conversion:
             nulls = ", ".join(literal(n) for n in self.mapping.lookups[name].source.nulls) or "''"
             columns = [self._names.internal(f"{name}.{w}") for w in wanted]
             table = quote(f"lookup {name}")
-            clean = ", ".join(f"CASE WHEN trim({quote(c)}) IN ({nulls}) THEN NULL ELSE trim({quote(c)}) END AS {quote(c)}" for c in columns)
+            clean = ", ".join(
+                f"CASE WHEN trim({quote(c)}) IN ({nulls}) THEN NULL ELSE trim({quote(c)}) END AS {quote(c)}"
+                for c in columns
+            )
             schema = ", ".join(f"{quote(c)} VARCHAR" for c in columns)
             connection = self._sandbox.connection
             connection.execute(f"CREATE TABLE {table} ({schema}, hit BOOLEAN)")
@@ -263,4 +276,3 @@ def _match(name: str, columns: tuple[str, ...]) -> str | None:
         return name
     close = [c for c in columns if c.casefold() == name.casefold()]
     return close[0] if len(close) == 1 else None
-

@@ -36,9 +36,17 @@ FUNCTIONS = frozenset(
     list_value list_extract list_contains array_extract map map_extract
     """.split()
 )
-NODES = frozenset({"COLUMN_REF", "CONSTANT", "FUNCTION", "CAST", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "BETWEEN", "TYPE"})
+NODES = frozenset(
+    {"COLUMN_REF", "CONSTANT", "FUNCTION", "CAST", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "BETWEEN", "TYPE"}
+)
 INTERVALS = frozenset("to_seconds to_minutes to_hours to_days to_weeks to_months to_years".split())
-PLAIN = {"SUBQUERY": "a subquery", "WINDOW": "a window function", "LAMBDA": "a lambda", "STAR": "*", "PARAMETER": "a parameter"}
+PLAIN = {
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window function",
+    "LAMBDA": "a lambda",
+    "STAR": "*",
+    "PARAMETER": "a parameter",
+}
 
 _WIDE = f"DECIMAL(38,{SCALE})"
 _UNIT = 10**SCALE
@@ -50,13 +58,14 @@ _NUMBER = (
     f"OR CAST(x AS DECIMAL(38,18)) = CAST(x AS {_WIDE}) THEN CAST(x AS {_WIDE}) "
     f"ELSE CAST('more than {SCALE} digits after the point: ' || CAST(x AS VARCHAR) AS {_WIDE}) END"
 )
-# A quotient of decimals is a DOUBLE in DuckDB, so the division is done in whole numbers: half away from zero.
+# A quotient of decimals is a DOUBLE in DuckDB, so the division is done in whole numbers: half away from zero. The
+# one-element list makes each operand be computed once, where a macro alone would repeat it at every mention.
+_UNITS = f"CREATE MACRO units(x) AS CAST(number(x) * {_UNIT} AS HUGEINT)"
 _DIVIDE = (
-    "CREATE MACRO divide(a, b, digits) AS CASE WHEN number(b) = 0 THEN NULL ELSE CAST("
-    "(CASE WHEN (number(a) < 0) <> (number(b) < 0) THEN -1 ELSE 1 END) * ("
-    f"(2 * CAST(abs(number(a)) * {_UNIT} AS HUGEINT) * list_extract({_POWERS}, digits + 1) "
-    f"+ CAST(abs(number(b)) * {_UNIT} AS HUGEINT)) // (2 * CAST(abs(number(b)) * {_UNIT} AS HUGEINT))) "
-    f"* list_extract({_POWERS}, {SCALE} - digits + 1) * 0.{'0' * (SCALE - 1)}1 AS {_WIDE}) END"
+    "CREATE MACRO divide(a, b, digits) AS list_extract(list_transform([struct_pack(p := units(a), q := units(b))], "
+    "lambda u: CASE WHEN u.q <> 0 THEN CAST((CASE WHEN (u.p < 0) <> (u.q < 0) THEN -1 ELSE 1 END) * ("
+    f"(2 * abs(u.p) * list_extract({_POWERS}, digits + 1) + abs(u.q)) // (2 * abs(u.q))) "
+    f"* list_extract({_POWERS}, {SCALE} - digits + 1) * 0.{'0' * (SCALE - 1)}1 AS {_WIDE}) END), 1)"
 )
 
 
@@ -79,6 +88,7 @@ class Sandbox:
         )
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute(_NUMBER)
+        self.connection.execute(_UNITS)
         self.connection.execute(_DIVIDE)
         self.connection.execute("SET lock_configuration = true")
 
@@ -108,7 +118,9 @@ class Sandbox:
             or node["cte_map"]["map"]
             or any(node[e] is not None for e in extras)
         ):
-            raise MappingError(f"{what} is more than one scalar expression: {_short(text)}", "write one expression over columns")
+            raise MappingError(
+                f"{what} is more than one scalar expression: {_short(text)}", "write one expression over columns"
+            )
         node["select_list"][0]["alias"] = ""
         used: dict[str, None] = {}
         for part in _walk(node):
@@ -136,7 +148,8 @@ class Sandbox:
         kind = node["class"]
         if kind not in NODES:
             raise MappingError(
-                f"{what} uses {PLAIN.get(kind, kind.lower())}, which a mapping may not", "write a scalar expression over columns"
+                f"{what} uses {PLAIN.get(kind, kind.lower())}, which a mapping may not",
+                "write a scalar expression over columns",
             )
         if kind != "FUNCTION":
             return
@@ -144,13 +157,20 @@ class Sandbox:
         path = node.get("qualified_name", {}).get("path", [name])
         if name not in FUNCTIONS or len(path) != 1 or node.get("schema") or node.get("catalog"):
             words = sorted(f for f in FUNCTIONS if f[0].isalpha())
-            close = difflib.get_close_matches(name, words, n=3, cutoff=0.4) or ["number", "divide", "concat", "strptime"]
+            close = difflib.get_close_matches(name, words, n=3, cutoff=0.4) or [
+                "number",
+                "divide",
+                "concat",
+                "strptime",
+            ]
             raise MappingError(
                 f"{what} uses the function '{'.'.join(path)}', which a mapping may not",
                 f"use one of the listed functions, for example {', '.join(close)}",
             )
         if node.get("distinct") or node.get("filter") is not None:
-            raise MappingError(f"{what} uses DISTINCT or FILTER in a function", "write a scalar expression over columns")
+            raise MappingError(
+                f"{what} uses DISTINCT or FILTER in a function", "write a scalar expression over columns"
+            )
 
     def _refuse_floats(self, statement: dict[str, Any], relation: str, what: str) -> None:
         """Ask DuckDB for the type of every step, because a final cast would hide a detour through floating point."""

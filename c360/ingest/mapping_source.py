@@ -6,16 +6,19 @@ is handed on as its text with its number, so that nothing disappears.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
-
-from c360.ingest.mapping_model import SourceSpec
 from c360.ingest.mapping_stream import plain_name
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from c360.ingest.mapping_model import SourceSpec
 
 RECORD = "_record"
 FORMATS = {
@@ -76,5 +79,6 @@ def open_source(path: Path, spec: SourceSpec) -> TextSource:
 
         return ParquetSource(path)
     raise MappingError(
-        f"The format of {path.name} is not known by its name", "write `format: csv`, `jsonl` or `parquet` under `source:`"
+        f"The format of {path.name} is not known by its name",
+        "write `format: csv`, `jsonl` or `parquet` under `source:`",
     )

@@ -71,7 +71,9 @@ class ColumnCompiler:
                     raise ValueError(f"'{{{field}}}' must be a column name alone")
                 parts.append(f"trim({quote(self._resolve((field,)))})")
         except ValueError as error:
-            raise MappingError(f"{what}: the key template is wrong: {error}", 'write it like "{order}-{line}"') from error
+            raise MappingError(
+                f"{what}: the key template is wrong: {error}", 'write it like "{order}-{line}"'
+            ) from error
         return " || ".join(parts) if parts else "''"
 
     def _mapped(self, sql: str, spec: ColumnSpec) -> str:
@@ -81,7 +83,9 @@ class ColumnCompiler:
         cases = " ".join(
             f"WHEN {literal(k.strip())} THEN {'NULL' if v is None else literal(v)}" for k, v in spec.map.items()
         )
-        other = sql if spec.otherwise is None else f"CASE WHEN {sql} IS NULL THEN NULL ELSE {literal(spec.otherwise)} END"
+        other = (
+            sql if spec.otherwise is None else f"CASE WHEN {sql} IS NULL THEN NULL ELSE {literal(spec.otherwise)} END"
+        )
         return f"CASE trim({sql}) {cases} ELSE {other} END"
 
     def _reads_times(self, spec: ColumnSpec, type_: str) -> bool:
@@ -132,7 +136,9 @@ class ColumnCompiler:
         try:
             self._sandbox.connection.execute(f"SELECT try_strptime('x', {literal(format_)})").fetchall()
         except duckdb.Error as error:
-            raise MappingError(f"{what}: '{format_}' is no date format ({str(error).splitlines()[0]})", "correct it") from error
+            raise MappingError(
+                f"{what}: '{format_}' is no date format ({str(error).splitlines()[0]})", "correct it"
+            ) from error
 
     def _numbers(self, sql: str, spec: ColumnSpec, type_: str, what: str) -> str:
         text = f"translate(trim({sql}), {literal(spec.strip)}, '')" if spec.strip else f"trim({sql})"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from c360.errors import LandingError
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 END = "\x1ec360-end-of-file\x1e"
@@ -55,7 +57,9 @@ def codec_name(encoding: str) -> str:
             f"'{encoding}' is no known encoding{hint}", "use utf-8, windows-1252, iso-8859-15, utf-16 or another"
         ) from None
     if not codecs.lookup(encoding)._is_text_encoding:
-        raise MappingError(f"'{encoding}' is no text encoding", "use utf-8, windows-1252, iso-8859-15, utf-16 or another")
+        raise MappingError(
+            f"'{encoding}' is no text encoding", "use utf-8, windows-1252, iso-8859-15, utf-16 or another"
+        )
     return "utf-8" if name in ("utf-8", "utf-8-sig", "ascii") else name
 
 
@@ -76,7 +80,10 @@ def guess_encoding(sample: bytes) -> str:
 
     around = _around_high_bytes(sample)
     best = from_bytes(around).best()
-    name = (best.encoding if best else "cp1252").replace("_", "-")
+    encoding = best.encoding if best else "cp1252"
+    if around.decode(encoding, "replace") == around.decode("cp1252", "replace"):
+        encoding = "cp1252"  # several fit: the commonest
+    name = encoding.replace("_", "-")
     return {"cp1250": "windows-1250", "cp1252": "windows-1252", "cp1251": "windows-1251"}.get(name, name)
 
 

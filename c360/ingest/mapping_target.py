@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from c360.contracts import load_contracts
-from c360.contracts.model import Column, Contract
 from c360.ingest.mapping_yaml import MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from c360.contracts.model import Column, Contract
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def find_target(name: str) -> Target:
     found = targets()
     if name in found:
         return found[name]
-    raise MappingError(f"There is no target '{name}'{did_you_mean(name, found)}", f"use one of {', '.join(sorted(found))}")
+    raise MappingError(
+        f"There is no target '{name}'{did_you_mean(name, found)}", f"use one of {', '.join(sorted(found))}"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

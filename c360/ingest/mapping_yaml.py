@@ -51,7 +51,9 @@ def parse(text: str, origin: str) -> Document:
             f"{origin} is not YAML: {error.problem} at {where}", "correct that line; quote texts that hold : or #"
         ) from error
     except yaml.YAMLError as error:
-        raise MappingError(f"{origin} is not YAML: {error}", "save it as UTF-8 text without control characters") from error
+        raise MappingError(
+            f"{origin} is not YAML: {error}", "save it as UTF-8 text without control characters"
+        ) from error
     except RecursionError as error:
         raise MappingError(f"{origin} is nested too deeply", "a mapping has at most four levels") from error
     return document
@@ -72,7 +74,9 @@ def _convert(node: yaml.Node, path: Path_, lines: dict[Path_, int], seen: set[in
     result: dict[str, object] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise MappingError(f"{origin} line {key_node.start_mark.line + 1} has a key that is no text", "use a plain key")
+            raise MappingError(
+                f"{origin} line {key_node.start_mark.line + 1} has a key that is no text", "use a plain key"
+            )
         key = str(key_node.value)
         if key in result:
             raise MappingError(

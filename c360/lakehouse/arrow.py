@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -36,7 +36,7 @@ def fit(rows: pa.Table, schema: Schema, name: str) -> pa.Table:
     return pa.table(columns, schema=target)
 
 
-def _column(rows: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray:
+def _column(rows: pa.Table, field: pa.Field[Any], name: str) -> pa.ChunkedArray[Any]:
     if field.name not in rows.column_names:
         if not field.nullable:
             raise LakehouseError(

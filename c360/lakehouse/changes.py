@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyiceberg.table.snapshots import Operation
 
 from c360.lakehouse.ledger import lineage, read_commit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -35,6 +36,8 @@ def changes(table: Table, since: int | None, columns: Sequence[str] | None = Non
         return Changes(table.scan(selected_fields=selected).to_arrow(), None, is_full=True)
     if since is None or not _only_appended(table, since):
         return Changes(table.scan(selected_fields=selected).to_arrow(), current.snapshot_id, is_full=True)
+    if since == current.snapshot_id:  # PyIceberg takes a snapshot for no ancestor of itself
+        return Changes(table.scan(selected_fields=selected, limit=0).to_arrow(), since, is_full=False)
     scan = table.incremental_append_scan(
         selected_fields=selected,
         from_snapshot_id_exclusive=since,

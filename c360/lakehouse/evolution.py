@@ -1,4 +1,4 @@
-"""A table follows its contract: columns are added and widened, partitions changed; what would break a reader is refused."""
+"""A table follows its contract: columns are added and widened, partitions changed; a breaking change is refused."""
 
 from __future__ import annotations
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
-import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, bin_pack_arrow_table, pyarrow_to_schema, write_file
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -16,9 +15,13 @@ from pyiceberg.table import TableProperties, WriteTask
 from pyiceberg.utils.properties import property_as_int
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.typedef import Record
 
 
 def write_rows(table: Table, rows: pa.Table) -> list[DataFile]:
@@ -50,8 +53,7 @@ def split_by_partition(metadata: TableMetadata, rows: pa.Table) -> Iterator[tupl
 
     Sorted once and sliced, where PyIceberg filters the whole table once per partition.
     """
-    spec, schema = metadata.spec(), metadata.schema()
-    if spec.is_unpartitioned():
+    if metadata.spec().is_unpartitioned():
         yield None, rows
         return
     values = partition_values(metadata, rows)
@@ -62,9 +64,22 @@ def split_by_partition(metadata: TableMetadata, rows: pa.Table) -> Iterator[tupl
         runs = values.select(pl.struct(pl.all()).rle_id().alias("run")).to_series()
     starts = [*(runs.diff().fill_null(1) != 0).arg_true().to_list(), rows.num_rows]
     for start, end in itertools.pairwise(starts):
-        record = values.row(start)
-        fields = [PartitionFieldValue(f, v) for f, v in zip(spec.fields, record, strict=True)]
-        yield PartitionKey(fields, spec, schema), rows.slice(start, end - start)
+        yield _partition_key(metadata, values.row(start)), rows.slice(start, end - start)
+
+
+def partition_keys(metadata: TableMetadata, rows: pa.Table) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[Record]]:
+    """Each row's partition under the current spec, as an index into the list of partition records."""
+    values = partition_values(metadata, rows)
+    distinct = values.unique(maintain_order=True)
+    group = values.join(distinct.with_row_index("__group"), on=values.columns, how="left", nulls_equal=True)
+    records = [_partition_key(metadata, record).partition for record in distinct.iter_rows()]
+    return group.get_column("__group").to_numpy().astype(np.int64), records
+
+
+def _partition_key(metadata: TableMetadata, record: tuple[Any, ...]) -> PartitionKey:
+    spec = metadata.spec()
+    fields = [PartitionFieldValue(f, v) for f, v in zip(spec.fields, record, strict=True)]
+    return PartitionKey(fields, spec, metadata.schema())
 
 
 def partition_values(metadata: TableMetadata, rows: pa.Table) -> pl.DataFrame:
@@ -73,7 +88,7 @@ def partition_values(metadata: TableMetadata, rows: pa.Table) -> pl.DataFrame:
     columns = {}
     for i, field in enumerate(metadata.spec().fields):
         source = schema.find_field(field.source_id)
-        transformed = field.transform.pyarrow_transform(source.field_type)(rows.column(source.name))
+        transformed = field.transform.pyarrow_transform(source.field_type)(rows.column(source.name))  # type: ignore[arg-type]
         columns[f"{i}"] = pl.Series(f"{i}", transformed)
     return pl.DataFrame(columns)
 

@@ -1,12 +1,10 @@
-"""The lakehouse as the rest of the product sees it: tables by contract, read at any point, written by write-audit-publish."""
+"""The lakehouse as the product sees it: tables by contract, read at any point, written by write-audit-publish."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
-import pyarrow as pa
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -23,8 +21,11 @@ from c360.lakehouse.faults import named, retry_contention
 from c360.lakehouse.staged import Staged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
     from types import TracebackType
 
+    import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import DataScan, Table, Transaction
 
@@ -66,7 +67,7 @@ class Lakehouse:
             self._catalog.close()
             self._catalog = None
 
-    def __enter__(self) -> Lakehouse:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -117,7 +118,7 @@ class Lakehouse:
     ) -> pa.Table:
         """Rows of a table: published ones, or those of a snapshot, a moment (aware) or a branch or tag.
 
-        ``columns`` come in the order asked for; ``where`` is an Iceberg expression or its text (``"a >= 1 and b = 'x'"``).
+        ``columns`` come in the order asked for; ``where`` is an Iceberg expression or its text.
         """
         scan = self._scan(name, columns, where, snapshot_id, as_of, ref)
         with named(f"read {name}"):
@@ -200,20 +201,17 @@ class Lakehouse:
         return commits.commit(self.catalog, name, change, self.lock_timeout_s, action)
 
     def _create(self, contract: Contract) -> None:
-        try:
+        # Another process may be first at either; its table is as good.
+        with suppress(NamespaceAlreadyExistsError, IntegrityError):
             self.catalog.create_namespace(contract.layer)
-        except (NamespaceAlreadyExistsError, IntegrityError):
-            pass  # another process was first
         schema = to_iceberg_schema(contract)
-        try:
+        with suppress(TableAlreadyExistsError, IntegrityError):
             self.catalog.create_table(
                 contract.name,
                 schema,
                 partition_spec=to_partition_spec(contract, schema),
                 properties={**TABLE_DEFAULTS, **to_properties(contract)},
             )
-        except (TableAlreadyExistsError, IntegrityError):
-            pass
 
     def _scan(
         self,

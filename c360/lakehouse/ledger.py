@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import ancestors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
 
 from c360.errors import LakehouseError
 from c360.lakehouse.ledger import CommitInfo, lineage, read_commit
+from c360.lakehouse.refs import drop, expect, point, stage
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table, Transaction
@@ -71,16 +71,8 @@ def history(table: Table) -> list[CommitInfo]:
 def move_main(table: Table, snapshot_id: int, expected: int | None) -> Transaction:
     """A change that sets the published snapshot, refused by the catalog unless it still is ``expected``."""
     transaction = table.transaction()
-    main = table.refs().get(MAIN_BRANCH)
-    update = SetSnapshotRefUpdate(
-        ref_name=MAIN_BRANCH,
-        type=SnapshotRefType.BRANCH,
-        snapshot_id=snapshot_id,
-        max_ref_age_ms=main.max_ref_age_ms if main else None,
-        max_snapshot_age_ms=main.max_snapshot_age_ms if main else None,
-        min_snapshots_to_keep=main.min_snapshots_to_keep if main else None,
-    )
-    transaction._stage((update,), (AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=expected),))
+    main = point(MAIN_BRANCH, snapshot_id, SnapshotRefType.BRANCH, like=table.refs().get(MAIN_BRANCH))
+    stage(transaction, (main,), (expect(MAIN_BRANCH, expected),))
     return transaction
 
 
@@ -104,8 +96,7 @@ def tag(table: Table, name: str, label: str, snapshot_id: int) -> Transaction | 
             return None
         raise LakehouseError(f"{name} already has a branch or tag '{label}'", "choose another name, or drop it first")
     transaction = table.transaction()
-    create = SetSnapshotRefUpdate(ref_name=label, type=SnapshotRefType.TAG, snapshot_id=snapshot_id)
-    transaction._stage((create,), (AssertRefSnapshotId(ref=label, snapshot_id=None),))
+    stage(transaction, (point(label, snapshot_id, SnapshotRefType.TAG),), (expect(label, None),))
     return transaction
 
 
@@ -115,6 +106,5 @@ def untag(table: Table, name: str, label: str) -> Transaction:
     if existing is None or existing.snapshot_ref_type != SnapshotRefType.TAG:
         raise LakehouseError(f"{name} has no tag '{label}'", f"pick one that 'c360 tables history {name}' lists")
     transaction = table.transaction()
-    requirement = AssertRefSnapshotId(ref=label, snapshot_id=existing.snapshot_id)
-    transaction._stage((RemoveSnapshotRefUpdate(ref_name=label),), (requirement,))
+    stage(transaction, (drop(label),), (expect(label, existing.snapshot_id),))
     return transaction

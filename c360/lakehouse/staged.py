@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import is_ancestor_of
-from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
 
 from c360.errors import LakehouseError, PublishConflict
+from c360.lakehouse import refs
 from c360.lakehouse.arrow import fit
 from c360.lakehouse.commits import add_snapshot
 from c360.lakehouse.faults import named
@@ -29,8 +27,10 @@ from c360.lakehouse.merge import MergeResult, plan_merge, plan_replace
 from c360.lakehouse.snapshots import current_id, move_main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    import pyarrow as pa
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table, Transaction
 
@@ -179,7 +179,7 @@ class Staged:
         self._commit(lambda tx: add_snapshot(tx, self._branch, {**self._properties, ABANDONED: reason}))
         self._closed = True
 
-    def __enter__(self) -> Staged:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -202,8 +202,7 @@ class Staged:
                 f"Branch {self._branch} of {self.name} does not descend from what it would replace", _RERUN
             )
         transaction = move_main(table, head, self.base)
-        transaction._updates += (RemoveSnapshotRefUpdate(ref_name=self._branch),)
-        transaction._requirements += (AssertRefSnapshotId(ref=self._branch, snapshot_id=head),)
+        refs.stage(transaction, (refs.drop(self._branch),), (refs.expect(self._branch, head),))
         return transaction
 
     def _rewrite(self, plan: MergeResult) -> MergeResult:
@@ -223,8 +222,8 @@ class Staged:
             self._commit(lambda tx: add_snapshot(tx, self._branch, self._properties, files))
 
     def _head(self, table: Table) -> int:
-        snapshot = table.snapshot_by_name(self._branch) if self._exists else None
-        return snapshot.snapshot_id if snapshot else self.base
+        head = refs.head(table, self._branch) if self._exists else None
+        return self.base if head is None else head
 
     def _commit(self, stage: Callable[[Transaction], None]) -> None:
         def change(table: Table) -> Transaction:
@@ -242,9 +241,9 @@ class Staged:
     def _create_branch(self, table: Table, transaction: Transaction) -> None:
         if table.snapshot_by_id(self.base) is None:
             raise PublishConflict(f"Snapshot {self.base} of {self.name} expired while the write was prepared", _RERUN)
-        create = SetSnapshotRefUpdate(ref_name=self._branch, type=SnapshotRefType.BRANCH, snapshot_id=self.base)
-        transaction._stage((create,), (AssertRefSnapshotId(ref=self._branch, snapshot_id=None),))
-        transaction._stage(tuple(RemoveSnapshotRefUpdate(ref_name=ref) for ref in stale_branches(table)))
+        create = refs.point(self._branch, self.base, SnapshotRefType.BRANCH)
+        dropped = tuple(refs.drop(ref) for ref in stale_branches(table))
+        refs.stage(transaction, (create, *dropped), (refs.expect(self._branch, None),))
 
 
 def stale_branches(table: Table, now: datetime | None = None) -> list[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from c360_assets.quality.audit import AuditReport
 from c360_assets.specs import AUDIT_CHECK, asset_key
+
+if TYPE_CHECKING:
+    from c360_assets.quality.audit import AuditReport
 
 _COLUMNS = dg.TableSchema(
     columns=[

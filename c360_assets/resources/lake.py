@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from c360.lakehouse import Lakehouse
 from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from c360.lakehouse import Lakehouse
 
 
 class LakehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -19,4 +23,6 @@ class LakehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Lakehouse:
         """Open the catalog. Raises LakehouseError naming the mend if it cannot be reached."""
+        from c360.lakehouse import Lakehouse
+
         return Lakehouse(self.settings())

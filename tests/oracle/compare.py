@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
 SHOWN = 5
@@ -42,14 +43,14 @@ def _family(kind: pa.DataType) -> str:
     """What may be compared with what; width, scale, unit and zone do not matter."""
     if pa.types.is_dictionary(kind):
         return _family(kind.value_type)
-    families = {
-        "integer": pa.types.is_integer,
-        "double": pa.types.is_floating,
-        "decimal": pa.types.is_decimal,
-        "timestamp": pa.types.is_timestamp,
-    }
-    for family, is_member in families.items():
-        if is_member(kind):
+    families = (
+        ("integer", pa.types.is_integer(kind)),
+        ("double", pa.types.is_floating(kind)),
+        ("decimal", pa.types.is_decimal(kind)),
+        ("timestamp", pa.types.is_timestamp(kind)),
+    )
+    for family, is_member in families:
+        if is_member:
             return family
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "string"
@@ -96,7 +97,7 @@ def _repeated_keys(connection: duckdb.DuckDBPyConnection, key: Sequence[str]) ->
         total = _scalar(connection, f"SELECT count(*) {query}")
         if total:
             shown = connection.execute(f"SELECT * {query} ORDER BY ALL LIMIT {SHOWN}").fetchall()
-            problems.append(f"{total} keys occur more than once in {side}, for instance {_rows([*key, 'times'], shown)}")
+            problems.append(f"{total} keys occur more than once in {side}: {_rows([*key, 'times'], shown)}")
     return problems
 
 

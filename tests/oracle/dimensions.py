@@ -5,12 +5,12 @@ from __future__ import annotations
 MACROS = (
     "CREATE MACRO sk(identity) AS ('0x' || substr(md5(identity), 1, 15))::BIGINT",
     # Exact: integers only, half away from zero. DuckDB divides decimals as doubles, which loses cents.
-    "CREATE MACRO half_up(num, den) AS (sign(num) * sign(den))::HUGEINT "
-    "* ((2 * abs(num::HUGEINT) + abs(den::HUGEINT)) // (2 * abs(den::HUGEINT)))",
+    """CREATE MACRO half_up(num, den) AS (sign(num) * sign(den))::HUGEINT
+    * ((2 * abs(num::HUGEINT) + abs(den::HUGEINT)) // (2 * abs(den::HUGEINT)))""",
     "CREATE MACRO cents(amount) AS (amount * 100)::HUGEINT",
     "CREATE MACRO money(hundredths) AS (hundredths::DECIMAL(30,0) * 0.01::DECIMAL(2,2))::DECIMAL(18,2)",
-    "CREATE MACRO rate(num, den) AS CASE WHEN den <> 0 "
-    "THEN (half_up(num * 10000, den)::DECIMAL(30,0) * 0.0001::DECIMAL(4,4))::DECIMAL(9,4) END",
+    """CREATE MACRO rate(num, den) AS CASE WHEN den <> 0
+    THEN (half_up(num * 10000, den)::DECIMAL(30,0) * 0.0001::DECIMAL(4,4))::DECIMAL(9,4) END""",
     "CREATE MACRO day_sk(moment) AS coalesce(year(moment) * 10000 + month(moment) * 100 + day(moment), -1)::INTEGER",
 )
 

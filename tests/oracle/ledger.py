@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +12,9 @@ import pyarrow.parquet as pq
 from tests.oracle.records import count_landing
 
 if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
     import duckdb
 
 SHOWN = 5
@@ -117,23 +118,23 @@ _CHECKS: Mapping[str, str] = {
     "concat_ws(' ', h.reason, h.column_name) AS actual, concat_ws(' ', d.reason, d.column_name) AS expected "
     "FROM due d JOIN happened h USING (entity, file, row) WHERE h.outcome = 'rejected' AND d.outcome = 'rejected' "
     "AND (h.reason IS DISTINCT FROM d.reason OR h.column_name IS DISTINCT FROM d.column_name)",
-    "duplicates whose kept record is no accepted row": "SELECT entity, file, row, kept_file, kept_row FROM duplicates d "
+    "duplicates whose kept record was not accepted": "SELECT entity, file, row, kept_file, kept_row FROM duplicates d "
     "WHERE NOT EXISTS (FROM happened h WHERE h.outcome = 'accepted' AND h.entity = d.entity AND h.file = d.kept_file "
     "AND h.row = d.kept_row)",
 }
 
 
 def _shown(connection: duckdb.DuckDBPyConnection, title: str, query: str) -> list[str]:
-    by_entity = connection.execute(
-        f"SELECT entity, count(*) FROM ({query}) GROUP BY entity ORDER BY entity"
-    ).fetchall()
+    by_entity = connection.execute(f"SELECT entity, count(*) FROM ({query}) GROUP BY entity ORDER BY entity").fetchall()
     if not by_entity:
         return []
     relation = connection.execute(f"SELECT * FROM ({query}) ORDER BY entity, file, row LIMIT {SHOWN}")
     names = [column[0] for column in relation.description or []]
     lines = [f"{title}: {', '.join(f'{entity} {count}' for entity, count in by_entity)}"]
-    for row in relation.fetchall():
-        lines.append("    " + ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True)))
+    lines += [
+        "    " + ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+        for row in relation.fetchall()
+    ]
     return lines
 
 
@@ -152,7 +153,9 @@ def _balance(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _counts_problems(counts: Mapping[str, Any], balance: list[dict[str, Any]]) -> list[str]:
-    """How the balance departs from counts.json: ``{entity: {generated, accepted, deduplicated, rejected: {reason: n}}}``.
+    """How the balance departs from counts.json.
+
+    Its form: ``{entity: {generated, accepted, deduplicated, rejected: {reason: n}}}``.
 
     The entities may stand at the top level or under "entities"; anything else at the top level is not looked at.
     """
@@ -170,7 +173,8 @@ def _counts_problems(counts: Mapping[str, Any], balance: list[dict[str, Any]]) -
             if actual[column] != row[column]
         ]
         problems += [
-            f"{entity}: {actual['reasons'].get(reason, 0)} rejected as {reason}, counts.json says {reasons.get(reason, 0)}"
+            f"{entity}: {actual['reasons'].get(reason, 0)} rejected as {reason}, "
+            f"counts.json says {reasons.get(reason, 0)}"
             for reason in sorted({*reasons, *actual["reasons"]})
             if reasons.get(reason, 0) != actual["reasons"].get(reason, 0)
         ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def count_file(path: Path) -> int:
@@ -40,5 +43,6 @@ def count_landing(landing: Path) -> pa.Table:
         for path in sorted(landing.glob("*/*/*/*"))
         if path.is_file()
     ]
-    schema = pa.schema([("entity", pa.string()), ("file", pa.string()), ("day", pa.string()), ("records", pa.int64())])
-    return pa.Table.from_pylist(rows, schema)
+    text = pa.string()
+    columns: dict[str, pa.DataType] = {"entity": text, "file": text, "day": text, "records": pa.int64()}
+    return pa.Table.from_pylist(rows, pa.schema(columns))

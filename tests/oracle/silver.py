@@ -1,8 +1,7 @@
-"""What the oracle reads: the generator's clean truth, loaded into DuckDB under the types that the specification states."""
+"""What the oracle reads: the generator's clean truth, in DuckDB under the specified types."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,10 +9,11 @@ import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import duckdb
 
-_TYPES = {
+_TYPES: Mapping[str, pa.DataType] = {
     "text": pa.string(),
     "date": pa.date32(),
     "moment": pa.timestamp("us", tz="UTC"),
@@ -43,8 +43,13 @@ _COLUMNS = {
     "device payload schema_version:long",
 }
 
+
+def _field(name: str, kind: str) -> pa.Field[pa.DataType]:
+    return pa.field(name, _TYPES[kind or "text"])
+
+
 SCHEMAS: Mapping[str, pa.Schema] = {
-    entity: pa.schema([(part.partition(":")[0], _TYPES[part.partition(":")[2] or "text"]) for part in columns.split()])
+    entity: pa.schema([_field(*part.partition(":")[::2]) for part in columns.split()])
     for entity, columns in _COLUMNS.items()
 }
 """The silver business columns of every entity, in order."""

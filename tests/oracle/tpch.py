@@ -1,9 +1,9 @@
 """Data nobody here wrote: TPC-H files by ``tpchgen-cli``, and what their revenue is, straight from the raw files.
 
-The mapping that these figures presuppose: quantity = l_quantity, unit_price = l_extendedprice / l_quantity (exact to the
-cent, as l_extendedprice is l_quantity times a retail price in cents), discount_amount = l_extendedprice * l_discount
-rounded half up to the cent *per line*, nothing returned, nothing cancelled. Revenue of a line is then
-l_extendedprice − discount_amount.
+The mapping that these figures presuppose: quantity = l_quantity, unit_price = l_extendedprice / l_quantity (exact to
+the cent, as l_extendedprice is l_quantity times a retail price in cents), discount_amount = l_extendedprice times
+l_discount, rounded half up to the cent *per line*, nothing returned, nothing cancelled. Revenue of a line is then
+l_extendedprice less discount_amount.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLES = ("customer", "nation", "region", "part", "orders", "lineitem")
 NATIONS = {
@@ -105,7 +106,7 @@ def expected_revenue(raw: Path) -> dict[str, pa.Table]:
             JOIN (VALUES {names}) AS iso(nation_name, country_code) ON nation_name = n_name
         """)
         return {
-            name: connection.execute(
+            name: connection.sql(
                 f"SELECT {key}, count(DISTINCT o_orderkey) AS orders, sum(units)::BIGINT AS units, "
                 "sum(gross)::DECIMAL(18,2) AS gross_amount, sum(discount)::DECIMAL(18,2) AS discount_amount, "
                 f"sum(gross - discount)::DECIMAL(18,2) AS revenue_amount FROM lines GROUP BY {key} ORDER BY {key}"
@@ -127,7 +128,7 @@ def gold_revenue(fact_sales: pa.Table, dim_location: pa.Table) -> dict[str, pa.T
             "nation": "country_code",
         }
         return {
-            name: connection.execute(
+            name: connection.sql(
                 f"SELECT {key}, count(DISTINCT order_id) AS orders, sum(quantity)::BIGINT AS units, "
                 "sum(gross_amount)::DECIMAL(18,2) AS gross_amount, "
                 "sum(discount_amount)::DECIMAL(18,2) AS discount_amount, "

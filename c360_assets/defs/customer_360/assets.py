@@ -1,13 +1,13 @@
-"""The wide table this product exists for."""
+"""The customer_360 domain: the customer as a whole, from landing files to gold."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from c360_assets.factory import gold_asset
+from c360_assets.factory import domain_assets
 
 
 @dg.definitions
 def customer_360() -> dg.Definitions:
-    """One row per customer, drawn from every domain."""
-    return dg.Definitions(assets=[gold_asset("gold.customer_360")])
+    """Bronze, silver and gold assets of the domain."""
+    return domain_assets("customer_360")

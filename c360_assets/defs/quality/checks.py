@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from c360.contracts import load_contracts
-from c360_assets.pipeline.silver import counts
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import CATALOG_POOL, asset_key, is_conformed
 
@@ -23,6 +22,8 @@ def balance_check(name: str) -> dg.AssetChecksDefinition:
         blocking=True,
     )
     def every_record_accounted_for(lakehouse: LakehouseResource) -> dg.AssetCheckResult:
+        from c360_assets.pipeline.silver import counts
+
         found: dict[str, Any] = counts(lakehouse.open(), name)
         missing = found["received"] - found["accepted"] - found["deduplicated"] - found["rejected"]
         return dg.AssetCheckResult(
