@@ -4,7 +4,7 @@ An asset here only joins the contract's metadata, the pipeline's pure functions 
 is said in its contract, its SQL file, or :mod:`c360.conform`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # PyIceberg, Polars and the gold builder are imported where a step runs: every Dagster process loads this module, and most
 # of them (webserver, daemon, CLI) never touch a table.
+Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
@@ -85,12 +86,14 @@ def bronze_asset(name: str) -> dg.AssetsDefinition:
     arguments = asset_arguments(contract)
     arguments["kinds"] = {"iceberg", "python", contract.source.format if contract.source else "file"}
 
-    @dg.asset(
+    decorate: Decorator = dg.asset(
         **arguments,
         partitions_def=landing_days,
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=dg.AutomationCondition.on_cron("0 2 * * *"),
     )
+
+    @decorate
     def bronze_table(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Events:
         from c360_assets.pipeline import bronze
         from c360_assets.pipeline.publication import RefusedByAudit
@@ -102,7 +105,7 @@ def bronze_asset(name: str) -> dg.AssetsDefinition:
                 name,
                 lakehouse.settings().landing_dir,
                 days_of(list(context.partition_keys)),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 ingested_at=datetime.now(UTC),
             )
         except RefusedByAudit as error:
@@ -125,18 +128,20 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
     """The asset that conforms what its bronze table gained."""
     contract = get_contract(name)
 
-    @dg.asset(
+    decorate: Decorator = dg.asset(
         **asset_arguments(contract),
         deps=[asset_key(upstream) for upstream in contract.upstream],
         automation_condition=when_upstream_changed(),
     )
+
+    @decorate
     def silver_table(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource) -> Events:
         from c360_assets.pipeline import silver
         from c360_assets.pipeline.publication import RefusedByAudit
 
         lake = lakehouse.open()
         try:
-            run = silver.refine(lake, name, run_id=context.run_id, full_refresh=config.full_refresh)
+            run = silver.refine(lake, name, run_id=context.run.run_id, full_refresh=config.full_refresh)
         except RefusedByAudit as error:
             yield from _refused(error)
             return
@@ -166,11 +171,13 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
     """The asset that builds its table by its SQL file in Spark."""
     contract = get_contract(name)
 
-    @dg.asset(
+    decorate: Decorator = dg.asset(
         **asset_arguments(contract),
         deps=[asset_key(upstream) for upstream in contract.upstream],
         automation_condition=when_upstream_changed(),
     )
+
+    @decorate
     def gold_table(
         context: dg.AssetExecutionContext, config: GoldRefresh, lakehouse: LakehouseResource, spark: SparkResource
     ) -> Events:
@@ -187,7 +194,7 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
                     name,
                     as_of=resolve_as_of(lake, config.as_of),
                     full_refresh=config.full_refresh,
-                    commit_run_id=context.run_id,
+                    commit_run_id=context.run.run_id,
                 ) as build,
             ):
                 publication = None if build.staged is None else audit_and_publish(build.staged, contract)

@@ -92,7 +92,7 @@ def asset_arguments(contract: Contract) -> dict[str, Any]:
     return arguments
 
 
-def when_upstream_changed() -> dg.AutomationCondition[dg.AssetKey]:
+def when_upstream_changed() -> dg.AutomationCondition:  # type: ignore[type-arg]
     """Run when any upstream was updated and nothing upstream or here is running.
 
     Not ``eager()``: landing days without files stay unmaterialised for ever, and ``eager`` waits for them.

@@ -18,7 +18,7 @@ from c360.errors import LandingError
 from c360.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from c360.ingest.land import Landed
     from c360.ingest.mapping_run import Tally
@@ -63,7 +63,7 @@ def land(
 ) -> None:
     """Land a file of your own under the contract of a source entity.
 
-    Landing the same file with the same mapping again does nothing. Exit code 1: too many rejected records, or a refusal.
+    Landing the same file with the same mapping again does nothing. Exit code 1: too many rejected records, or refused.
     """
     from c360.ingest import land as landing
     from c360.ingest.mapping_trial import try_out
@@ -129,7 +129,7 @@ def _lookups(options: list[str]) -> dict[str, Path]:
 
 
 @contextmanager
-def _progress(title: str, *, quiet: bool) -> Iterator[object]:
+def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[Tally], None]]:
     """A line on a terminal's stderr that counts records; nothing otherwise."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,16 +88,16 @@ def _show(engines: list[EngineStatus], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("engine", "state", "pid", "address", "memory", "up", "log")
+    table = Table("engine", "state", "pid", "address", "memory", "up", box=None, pad_edge=False)
     for engine in engines:
         colour = {"running": "green", "starting": "yellow"}.get(engine.state, "red")
         table.add_row(
             engine.name,
             f"[{colour}]{engine.state}[/]",
             str(engine.pid),
-            engine.address,
+            engine.address or "-",
             f"{engine.memory / 2**20:.0f} MiB",
             f"{engine.uptime:.0f} s",
-            engine.log,
         )
     Console().print(table)
+    typer.echo(f"Logs: {Path(engines[0].log).parent}")

@@ -131,6 +131,8 @@ def project_root() -> Path:
 
 def _initialise(settings: Settings) -> None:
     home = prepare_home(settings)
+    if (home / "storage" / "schedules" / "schedules.db").exists():
+        return
     # Both processes would create the same tables in the same moment on a first start; one of them would fail.
     from dagster import DagsterInstance
 

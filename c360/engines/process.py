@@ -185,20 +185,30 @@ class ManagedProcess:
         if self._guard is not None:
             if self._guard.stdin is not None and not self._guard.stdin.closed:
                 self._guard.stdin.close()
-            self._guard.wait(5)
+            self._guard.wait(self.spec.grace + 5.0)
 
 
-def stop(identity: Identity, grace: float = 10.0) -> None:
-    """End every process of a start and nothing else: TERM to the guard (or, without it, to all), wait, KILL."""
-    leader, family = identity.process(), identity.family()
-    for process in [leader] if leader is not None else family:
+def stop(*identities: Identity, grace: float = 10.0) -> None:
+    """End every process of these starts and nothing else: TERM, wait up to ``grace`` seconds, KILL.
+
+    A guard is asked first and ends its engine's group; what it leaves (descendants that moved away, or everything if the
+    guard itself is gone) is asked next.
+    """
+    guards = [leader for identity in identities if (leader := identity.process()) is not None]
+    family = [member for identity in identities for member in identity.family()]
+    for process in guards:
         _quietly(process.terminate)
-    deadline = time.monotonic() + grace + 2.0
+    asked, deadline = False, time.monotonic() + grace + 2.0
     while family and time.monotonic() < deadline:
         _reap_released()
-        time.sleep(0.05)
         family = [process for process in family if _lives(process)]
-    for process in [*family, *identity.family()]:
+        if not asked and not any(_lives(leader) for leader in guards):
+            asked = True
+            for process in family:
+                _quietly(process.terminate)
+        time.sleep(0.05)
+    late = [process for identity in identities for process in identity.family()]
+    for process in [*family, *late]:
         _quietly(process.kill)
     psutil.wait_procs(family, timeout=5)
     _reap_released()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Builder = Callable[[Settings], tuple[EngineSpec, ...]]
 
+LONGEST_GRACE = 15.0
 State = Literal["running", "starting", "silent", "dead"]
 
 
@@ -101,13 +102,15 @@ class Stack:
             EngineError: unknown engine, or another command is at work here.
         """
         with self._state.exclusive("down", patience=60.0):
-            ended = []
-            for name, entry in reversed(self._state.entries().items()):
-                if not engines or any(name == engine or name.startswith(f"{engine}-") for engine in engines):
-                    stop(entry.identity)
-                    self._state.drop(name)
-                    ended.append(name)
-            return ended
+            chosen = {
+                name: entry
+                for name, entry in self._state.entries().items()
+                if not engines or any(name == engine or name.startswith(f"{engine}-") for engine in engines)
+            }
+            stop(*(entry.identity for entry in chosen.values()), grace=LONGEST_GRACE)
+            for name in chosen:
+                self._state.drop(name)
+            return list(chosen)
 
     def status(self) -> list[EngineStatus]:
         """Every process that this folder's stack has started and not ended."""
@@ -137,7 +140,7 @@ class Stack:
     def _start_all(self, specs: list[EngineSpec], entries: dict[str, Entry]) -> list[ManagedProcess]:
         for spec in specs:
             if spec.name in entries:  # a guard or a descendant may have outlived the engine
-                stop(entries[spec.name].identity, spec.grace)
+                stop(entries[spec.name].identity, grace=spec.grace)
                 self._state.drop(spec.name)
             if spec.port is not None:
                 ports.require_free(spec.name, spec.port, spec.port_setting)
@@ -167,10 +170,9 @@ class Stack:
         self._state.put(started(entry, identity, process.engine_pid))
 
     def _end(self, processes: list[ManagedProcess]) -> None:
-        for process in reversed(processes):
-            if process.identity is not None:
-                stop(process.identity, process.spec.grace)
-                process.reap()
+        stop(*(process.identity for process in processes if process.identity is not None), grace=LONGEST_GRACE)
+        for process in processes:
+            process.reap()
             recorded = self._state.entries().get(process.spec.name)
             if recorded is not None and recorded.token == process.token:
                 self._state.drop(process.spec.name)

@@ -100,8 +100,8 @@ def plan(path: Path, as_target: str | None, mapping_path: Path, lookups: Map[str
 def land(plan: Plan, landing: Path, batch_date: date | None = None, progress: Progress | None = None) -> Landed:
     """Run the plan into ``<landing>/<system>/<entity>/<batch date>/<name>-<digest>.parquet``.
 
-    Records that cannot be split into columns go beside it into ``….malformed.csv``, one field each, so that bronze keeps
-    them as malformed records. Raises :class:`LandingError`; then nothing is left behind.
+    Records that cannot be split into columns go beside it into ``….malformed.csv``, one field each, so that bronze
+    keeps them as malformed records. Raises :class:`LandingError`; then nothing is left behind.
     """
     folder = landing / plan.target.folder
     name, present = _place(plan, folder)

@@ -78,7 +78,7 @@ def _check_columns(mapping: Mapping, target: Target, document: Document, origin:
     missing = [f for f, c in zip(target.fields, target.columns, strict=True) if c.required and f not in mapping.columns]
     if missing:
         raise MappingError(
-            f"{origin} leaves out the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {target.name}",
+            f"{origin} leaves out what {target.name} requires: {', '.join(missing)}",
             "add each under `columns:` with from, value, expr or key",
         )
 
@@ -99,7 +99,9 @@ def _scalars(value: object, path: tuple[str | int, ...]) -> list[tuple[tuple[str
 
 
 def _explain(error: ValidationError, document: Document, origin: str) -> MappingError:
-    details: dict[str, Any] = dict(error.errors(include_url=False)[0])
+    found = error.errors(include_url=False)
+    # An unknown field is likelier the cause than what is missing because of it.
+    details: dict[str, Any] = dict(min(found, key=lambda e: e["type"] != "extra_forbidden"))
     path = tuple(p for p in details["loc"] if p != "[key]")
     line = document.line(path)
     where = f"{origin} line {line}" if line else origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +44,8 @@ class CsvSource:
         bad: list[Malformed] = []
         skip_after = 1 if self._spec.header else 0
 
-        def refuse(row: pa_csv.InvalidRow) -> str:
-            number = row.number - skip_after
+        def refuse(row: pa_csv.InvalidRow) -> Literal["skip"]:
+            number = (row.number or 0) - skip_after
             bad.append(Malformed(number, row.text, f"{row.actual_columns} fields instead of {row.expected_columns}"))
             return "skip"
 
@@ -55,7 +55,7 @@ class CsvSource:
         try:
             with Utf8Stream(self.path, self._spec.encoding, self._sentinel(len(names))) as stream:
                 reader = pa_csv.open_csv(
-                    pa.PythonFile(io.BufferedReader(stream, BLOCK), mode="r"),
+                    io.BufferedReader(stream, BLOCK),
                     pa_csv.ReadOptions(
                         use_threads=False,
                         column_names=names,
@@ -95,7 +95,7 @@ class CsvSource:
             return found
         last, number = max(wanted), 0 if self._spec.header else 1
         for start, row in self._records():
-            if not row or row == [""]:
+            if not row:
                 continue
             if number in wanted:
                 found[number] = f"line {start}"
@@ -127,7 +127,7 @@ class CsvSource:
     def _check_tail(self, table: pa.Table, numbers: np.ndarray[Any, Any]) -> None:
         if not self._spec.trailing_delimiter:
             return
-        filled = pc.index(pc.equal(table.column("tail"), ""), False).as_py()
+        filled = pc.index(pc.equal(table.column("tail"), pa.scalar("")), pa.scalar(value=False)).as_py()
         if filled >= 0:
             raise LandingError(
                 f"Record {numbers[filled]} of {self.path.name} has text after the last delimiter",
@@ -164,7 +164,7 @@ class CsvSource:
 
     def _first_record(self) -> list[str]:
         for _, row in self._records():
-            if row and row != [""]:
+            if row:
                 return row
         raise LandingError(f"{self.path.name} has no records", "export it again; there is nothing to land")
 
@@ -210,7 +210,7 @@ class CsvSource:
         for start, _ in self._records():  # noqa: B007 - the last record is the one that swallowed the rest
             pass
         return LandingError(
-            f"{self.path.name} line {start}: a quote opens and never closes, or a record is larger than {BLOCK >> 20} MB",
+            f"{self.path.name} line {start}: a quote opens and never closes, or a record exceeds {BLOCK >> 20} MB",
             "correct that line, or write `quote: null` under `source:` if quotes mean nothing in this file",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -84,16 +85,12 @@ class JsonLinesSource:
 
     def _sampled_columns(self) -> tuple[str, ...]:
         names: dict[str, None] = {}
-        count = 0
         first: Malformed | None = None
-        for _, row in self._rows():
+        for _, row in itertools.islice(self._rows(), SAMPLE):
             if isinstance(row, Malformed):
                 first = first or row
             else:
                 _collect(row, "", names)
-            count += 1
-            if count >= SAMPLE:
-                break
         if names:
             return tuple(names)
         if first is not None and first.text.startswith("["):

@@ -18,7 +18,8 @@ def _delimiter(value: object) -> object:
 
 def _nulls(value: object) -> object:
     if isinstance(value, list):
-        return ["null" if v is None else v for v in value]
+        # An unquoted null in the list means the word, whose case YAML has lost.
+        return [word for v in value for word in (("null", "NULL", "Null") if v is None else (v,))]
     return value
 
 
@@ -166,7 +167,7 @@ def as_number(text: str) -> Decimal | None:
 
 def is_numeric(type_: str) -> bool:
     """True for the contract's number types."""
-    return type_.split("(")[0] in NUMERIC
+    return type_.partition("(")[0] in NUMERIC
 
 
 def _known_zone(value: str | None) -> str | None:

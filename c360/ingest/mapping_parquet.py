@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,7 @@ class ParquetSource:
         """Parquet has rows, not lines."""
         return {r: f"row {r}" for r in records}
 
-    def _as_text(self, values: pa.Array, name: str) -> pa.Array:
+    def _as_text(self, values: pa.Array[Any], name: str) -> pa.Array[Any]:
         text = parquet._text(values)
         if text.null_count != values.null_count:
             raise LandingError(

@@ -71,7 +71,7 @@ def _choice(
         fields, notes = _fields(column, profiles[source])
         return Choice(field, column.required, fields, round(confidence, 2), "; ".join(["by name and values", *notes]))
     if column.enum and len(column.enum) == 1:
-        return Choice(field, column.required, {"value": column.enum[0]}, 0.5, "the only value the contract allows")
+        return Choice(field, column.required, {"value": column.enum[0]}, 0.5, "the only value the contract allows; check that it is true here")
     if target.silver.business_key == (column.name,) and (pair := _pair_key(taken, stats)):
         template = "-".join(f"{{{part}}}" for part in pair)
         return Choice(field, column.required, {"key": template}, 0.6, "these columns together identify a record")

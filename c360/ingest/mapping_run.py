@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping as Map
     from pathlib import Path
+    from typing import Any, Self
 
     from c360.ingest.mapping_model import LookupSpec, Mapping
 
@@ -67,7 +68,7 @@ class Conversion:
             self._sandbox.connection.close()
             raise
 
-    def __enter__(self) -> Conversion:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,11 +94,11 @@ class Conversion:
                 left -= table.num_rows
             out = self._query(table.rename_columns([*map(self._names.internal, self._wanted), RECORD]))
             for column in self._marking:
-                bad = pc.sum(pc.starts_with(out.column(column), UNREADABLE)).as_py() or 0
+                bad = _count(pc.starts_with(out.column(column), UNREADABLE))
                 if bad:
                     tally.unreadable[column] = tally.unreadable.get(column, 0) + bad
             for name in self._lookups:
-                missed = pc.sum(out.column(name + MISS)).as_py() or 0
+                missed = _count(out.column(name + MISS))
                 if missed:
                     tally.unmatched[name] = tally.unmatched.get(name, 0) + missed
             tally.read += table.num_rows + len(malformed)
@@ -188,7 +189,7 @@ class Conversion:
             connection.execute(f"DROP TABLE {table}; ALTER TABLE distinct_rows RENAME TO {table}")
             if twice and None not in twice:
                 raise MappingError(
-                    f"The look-up '{name}' has the key {', '.join(map(repr, twice))} more than once in {source.path.name}",
+                    f"The look-up '{name}' has the key {', '.join(map(repr, twice))} twice in {source.path.name}",
                     "use a key that is unique there",
                 )
 
@@ -207,7 +208,8 @@ class Conversion:
 
     def _execute(self, table: pa.Table) -> pa.Table:
         self._sandbox.connection.register("batch", table)
-        return self._sandbox.connection.sql(self._sql).to_arrow_table()
+        result: pa.Table = self._sandbox.connection.sql(self._sql).to_arrow_table()
+        return result
 
     def _first_failing(self, table: pa.Table) -> int:
         import duckdb
@@ -228,7 +230,7 @@ class _Names:
     def __init__(self, source: TextSource, lookups: Map[str, TextSource]) -> None:
         self._source, self._lookups = source, lookups
         self._internal: dict[str, str] = {}
-        self.wanted: dict[str, dict[str, None]] = {"": {}} | {name: {} for name in lookups}
+        self.wanted: dict[str, dict[str, None]] = {name: {} for name in ("", *lookups)}
         seen = {RECORD, "hit"}
         for name in (*source.columns, *(f"{k}.{c}" for k, lookup in lookups.items() for c in lookup.columns)):
             unique = name
@@ -263,8 +265,9 @@ class _Names:
         source = self._lookups[lookup]
         found = _match(column, source.columns)
         if found is None:
+            hint = did_you_mean(column, source.columns)
             raise MappingError(
-                f"The look-up '{lookup}' ({source.path.name}) has no column '{column}'{did_you_mean(column, source.columns)}",
+                f"The look-up '{lookup}' ({source.path.name}) has no column '{column}'{hint}",
                 f"use one of {', '.join(source.columns)}",
             )
         self.wanted[lookup][found] = None
@@ -276,3 +279,8 @@ def _match(name: str, columns: tuple[str, ...]) -> str | None:
         return name
     close = [c for c in columns if c.casefold() == name.casefold()]
     return close[0] if len(close) == 1 else None
+
+
+def _count(flags: pa.ChunkedArray[Any] | pa.Array[Any]) -> int:
+    """How many are true; null is not."""
+    return int(pc.sum(flags.cast(pa.int64())).as_py() or 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from c360.ingest.mapping_yaml import MappingError
 
@@ -22,24 +22,23 @@ Resolve = Callable[[tuple[str, ...]], str]
 SCALE = 9
 """Digits after the point that exact arithmetic keeps."""
 
-FUNCTIONS = frozenset(
-    """
-    number divide nullif if coalesce concat concat_ws || lower upper trim ltrim rtrim replace substring substr left right
-    length lpad rpad split_part string_split strpos position contains starts_with prefix suffix ends_with reverse repeat
-    regexp_matches regexp_replace regexp_extract regexp_full_match translate strip_accents chr ascii md5 sha256 hex
-    format printf ~~ !~~ ~~* !~~* like_escape
+_ALLOWED = """
+    number divide nullif if coalesce concat concat_ws || lower upper trim ltrim rtrim replace substring substr left
+    right length lpad rpad split_part string_split strpos position contains starts_with prefix suffix ends_with reverse
+    repeat regexp_matches regexp_replace regexp_extract regexp_full_match translate strip_accents chr ascii md5 sha256
+    hex format printf ~~ !~~ ~~* !~~* like_escape
     + - * / // % round floor ceil ceiling trunc abs sign mod greatest least round_even power pow sqrt
     strptime try_strptime strftime date_trunc date_part date_diff datediff date_add date_sub datepart make_date
     make_timestamp last_day year month day hour minute second to_timestamp epoch_ms timezone to_seconds to_minutes
     to_hours to_days to_weeks to_months to_years
     json_extract json_extract_string -> ->> json_array_length json_valid
     list_value list_extract list_contains array_extract map map_extract
-    """.split()
-)
+"""
+FUNCTIONS = frozenset(_ALLOWED.split())
 NODES = frozenset(
     {"COLUMN_REF", "CONSTANT", "FUNCTION", "CAST", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "BETWEEN", "TYPE"}
 )
-INTERVALS = frozenset("to_seconds to_minutes to_hours to_days to_weeks to_months to_years".split())
+INTERVALS = frozenset(name for name in FUNCTIONS if name.startswith("to_") and name.endswith("s"))
 PLAIN = {
     "SUBQUERY": "a subquery",
     "WINDOW": "a window function",
@@ -51,12 +50,14 @@ PLAIN = {
 _WIDE = f"DECIMAL(38,{SCALE})"
 _UNIT = 10**SCALE
 _POWERS = "[" + ",".join(f"{10**i}::HUGEINT" for i in range(SCALE + 1)) + "]"
-# A text that does not fit makes its own conversion error; error() would be volatile and unusable inside TRY.
+# A text that does not fit makes its own conversion error; error() would be volatile and unusable inside TRY. Digits are
+# counted in the text, because a cast would round them away; an exponent could hide any number of them.
+_TEXT = "trim(CAST(x AS VARCHAR))"
 _NUMBER = (
-    "CREATE MACRO number(x) AS CASE WHEN instr(CAST(x AS VARCHAR), '.') = 0 "
-    f"OR length(CAST(x AS VARCHAR)) - instr(CAST(x AS VARCHAR), '.') <= {SCALE} "
-    f"OR CAST(x AS DECIMAL(38,18)) = CAST(x AS {_WIDE}) THEN CAST(x AS {_WIDE}) "
-    f"ELSE CAST('more than {SCALE} digits after the point: ' || CAST(x AS VARCHAR) AS {_WIDE}) END"
+    f"CREATE MACRO number(x) AS CASE WHEN regexp_matches({_TEXT}, '[eE_]') THEN CAST('no plain decimal: ' || {_TEXT} "
+    f"AS {_WIDE}) WHEN instr({_TEXT}, '.') = 0 OR length(rtrim({_TEXT}, '0')) - instr({_TEXT}, '.') <= {SCALE} "
+    f"THEN CAST(x AS {_WIDE}) "
+    f"ELSE CAST('more than {SCALE} digits after the point: ' || {_TEXT} AS {_WIDE}) END"
 )
 # A quotient of decimals is a DOUBLE in DuckDB, so the division is done in whole numbers: half away from zero. The
 # one-element list makes each operand be computed once, where a macro alone would repeat it at every mention.
@@ -92,7 +93,7 @@ class Sandbox:
         self.connection.execute(_DIVIDE)
         self.connection.execute("SET lock_configuration = true")
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

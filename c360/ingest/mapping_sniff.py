@@ -31,7 +31,7 @@ class Sniffed:
 
 
 def sniff(path: Path, encoding: str | None = None) -> Sniffed:
-    """Look at the file's beginning. Raises :class:`LandingError` for a missing or empty file, or one that is no table."""
+    """Look at the file's beginning. Raises :class:`LandingError` for a missing or empty file, or no table."""
     with open_bytes(path) as stream:
         head = stream.read(HEAD)
     if head[:4] == b"PAR1":
@@ -46,10 +46,10 @@ def sniff(path: Path, encoding: str | None = None) -> Sniffed:
         raise LandingError(f"{path.name} is neither text nor Parquet", "export it as CSV, JSON Lines or Parquet")
     if text.lstrip().startswith("{"):
         return Sniffed(SourceSpec(format="jsonl", encoding=encoding), named=True)
-    return _dialect(path, text, encoding)
+    return _dialect(text, encoding)
 
 
-def _dialect(path: Path, text: str, encoding: str) -> Sniffed:
+def _dialect(text: str, encoding: str) -> Sniffed:
     best: tuple[float, int, str, list[list[str]]] | None = None
     for delimiter in DELIMITERS:
         rows = _rows(text, delimiter)

@@ -43,7 +43,7 @@ class ColumnCompiler:
         elif self._reads_times(spec, type_):
             sql, marks = self._times(sql, spec, type_, what), True
         elif self._reads_numbers(spec, type_):
-            sql, marks = self._numbers(sql, spec, type_, what), True
+            sql, marks = self._numbers(sql, spec), True
         if spec.default is not None:
             sql = f"coalesce({sql}, {literal(spec.default)})"
         return sql, marks
@@ -140,7 +140,7 @@ class ColumnCompiler:
                 f"{what}: '{format_}' is no date format ({str(error).splitlines()[0]})", "correct it"
             ) from error
 
-    def _numbers(self, sql: str, spec: ColumnSpec, type_: str, what: str) -> str:
+    def _numbers(self, sql: str, spec: ColumnSpec) -> str:
         text = f"translate(trim({sql}), {literal(spec.strip)}, '')" if spec.strip else f"trim({sql})"
         number = self._normal(text, spec)
         if spec.multiply is not None:
@@ -178,7 +178,7 @@ class ColumnCompiler:
 
 def as_text(sql: str, duck_type: str) -> str:
     """SQL that prints a value of the DuckDB type as the landing text: plain decimals, ISO times, true and false."""
-    kind = duck_type.split("(")[0]
+    kind = duck_type.partition("(")[0]
     if kind == "VARCHAR":
         return sql
     if kind == "DECIMAL":

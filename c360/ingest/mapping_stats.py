@@ -1,4 +1,4 @@
-"""What the columns of a file hold: types, nulls, keys, date formats, enumerations, ranges; from a sample of its records."""
+"""What the columns of a file hold: types, nulls, keys, date formats, enumerations, ranges; from a sample."""
 
 from __future__ import annotations
 
@@ -107,10 +107,11 @@ def _column(sandbox: Sandbox, name: str, column: str) -> ColumnProfile:
     rows, filled, distinct, low, high, length, *matched = first
     hits = dict(zip(_NUMBERS, matched, strict=True))
     frequent = run.execute(
-        f"SELECT v FROM (SELECT {value} AS v FROM sample) WHERE v IS NOT NULL GROUP BY v ORDER BY count(*) DESC, v LIMIT {VALUES}"
+        f"SELECT v FROM (SELECT {value} AS v FROM sample) WHERE v IS NOT NULL "
+        f"GROUP BY v ORDER BY count(*) DESC, v LIMIT {VALUES}"
     ).fetchall()
     tokens = run.execute(
-        f"SELECT DISTINCT trim({column}) FROM sample WHERE trim({column}) IN ({nulls}) AND trim({column}) <> '' ORDER BY 1"
+        f"SELECT DISTINCT v FROM (SELECT trim({column}) AS v FROM sample) WHERE v IN ({nulls}) AND v <> '' ORDER BY v"
     ).fetchall()
     profile = ColumnProfile(
         name, "text", rows, rows - filled, distinct, low, high, length, tuple(v for (v,) in frequent),
@@ -129,20 +130,20 @@ def _typed(sandbox: Sandbox, profile: ColumnProfile, hits: dict[str, int], value
     for pattern, format_ in (("millis", "epoch_ms"), ("seconds", "epoch_s")):
         if hits[pattern] == filled and not profile.unique:
             return replace(profile, kind="epoch", formats=(format_,))
-    formatted = _dated(sandbox, profile, value, filled)
+    formatted = _dated(sandbox, profile, value)
     if formatted is not None:
         return formatted
     if hits["boolean"] == filled and profile.distinct <= 2:
         return replace(profile, kind="boolean")
     for kind in ("integer", "decimal", "decimal_comma"):
         if hits[kind] >= SURE * filled:
-            return _ranged(sandbox, replace(profile, kind=kind), value)  # type: ignore[arg-type]
+            return _ranged(sandbox, replace(profile, kind=kind), value)
     if hits["decimal"] + hits["grouped"] >= SURE * filled:
         return replace(profile, kind="decimal", grouped=True)
     return profile
 
 
-def _dated(sandbox: Sandbox, profile: ColumnProfile, value: str, filled: int) -> ColumnProfile | None:
+def _dated(sandbox: Sandbox, profile: ColumnProfile, value: str) -> ColumnProfile | None:
     """The formats that read (nearly) all values; %d/%m against %m/%d is decided by the values, or marked ambiguous."""
     if profile.max_length < 6 or profile.max_length > 40:
         return None
@@ -174,9 +175,10 @@ def _fit(sandbox: Sandbox, format_: str, rows: int) -> float:
 
 
 def _ranged(sandbox: Sandbox, profile: ColumnProfile, value: str) -> ColumnProfile:
-    number = f"replace(replace(v, '.', ''), ',', '.')" if profile.kind == "decimal_comma" else "v"
+    number = "replace(replace(v, '.', ''), ',', '.')" if profile.kind == "decimal_comma" else "v"
     found = sandbox.connection.execute(
-        f"SELECT arg_min(v, n), arg_max(v, n) FROM (SELECT v, TRY_CAST({number} AS DOUBLE) AS n FROM (SELECT {value} AS v FROM sample))"
+        f"SELECT arg_min(v, n), arg_max(v, n) FROM (SELECT v, TRY_CAST({number} AS DOUBLE) AS n "
+        f"FROM (SELECT {value} AS v FROM sample))"
     ).fetchone()
     assert found is not None
     return replace(profile, minimum=found[0], maximum=found[1])

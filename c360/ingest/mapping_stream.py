@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from c360.errors import LandingError
 from c360.ingest.mapping_yaml import MappingError
@@ -13,7 +13,7 @@ from c360.ingest.mapping_yaml import MappingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+COMPRESSED: dict[str, Literal["gzip", "bz2", "zstd"]] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 END = "\x1ec360-end-of-file\x1e"
 
 
@@ -27,9 +27,9 @@ def open_bytes(path: Path) -> BinaryIO:
         if path.stat().st_size == 0:
             raise LandingError(f"{path} is empty", "export it again; there is nothing to land")
         if path.suffix == ".gz":
-            return gzip.open(path, "rb")  # type: ignore[return-value]
+            return cast("BinaryIO", gzip.open(path, "rb"))
         if path.suffix in COMPRESSED:
-            return pa.CompressedInputStream(path.open("rb"), COMPRESSED[path.suffix])  # type: ignore[no-any-return]
+            return cast("BinaryIO", pa.CompressedInputStream(path.open("rb"), COMPRESSED[path.suffix]))
         return path.open("rb")
     except FileNotFoundError as error:
         raise LandingError(f"There is no file {path}", "check the path") from error

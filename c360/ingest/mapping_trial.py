@@ -85,7 +85,7 @@ class Trial:
 class _Places:
     """Record numbers of the source file, by row of the two landing files."""
 
-    main: list[np.ndarray] = field(default_factory=list)  # type: ignore[type-arg]
+    main: list[np.ndarray] = field(default_factory=list)
     malformed: list[int] = field(default_factory=list)
 
     def note(self, batch: Converted) -> None:

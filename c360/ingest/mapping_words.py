@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os.path
 import re
 from typing import TYPE_CHECKING
 
@@ -89,9 +88,9 @@ def _weighty(found: tuple[str, ...]) -> set[str]:
 
 def without_prefix(names: Sequence[str]) -> dict[str, str]:
     """Names without the prefix that all share, as in ``l_orderkey``, ``l_partkey``."""
-    prefix = os.path.commonprefix([n.lower() for n in names]) if len(names) > 2 else ""
-    cut = max(prefix.rfind("_"), prefix.rfind("."), prefix.rfind(" ")) + 1
-    return {n: n[cut:] if len(n) > cut else n for n in names}
+    heads = {re.split(r"[_. ]", n.lower(), maxsplit=1)[0] for n in names}
+    cut = len(heads.pop()) + 1 if len(names) > 2 and len(heads) == 1 else 0
+    return {n: n[cut:] or n for n in names}
 
 
 def similarity(target: str, source: str) -> float:

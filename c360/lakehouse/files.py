@@ -71,9 +71,12 @@ def partition_keys(metadata: TableMetadata, rows: pa.Table) -> tuple[np.ndarray[
     """Each row's partition under the current spec, as an index into the list of partition records."""
     values = partition_values(metadata, rows)
     distinct = values.unique(maintain_order=True)
-    group = values.join(distinct.with_row_index("__group"), on=values.columns, how="left", nulls_equal=True)
+    rank = values.select(pl.struct(pl.all()).rank("dense")).to_series()
+    order = distinct.select(pl.struct(pl.all()).rank("dense")).to_series()
     records = [_partition_key(metadata, record).partition for record in distinct.iter_rows()]
-    return group.get_column("__group").to_numpy().astype(np.int64), records
+    slot = np.empty(distinct.height + 1, dtype=np.int64)
+    slot[order.to_numpy()] = np.arange(distinct.height)
+    return slot[rank.to_numpy()], records
 
 
 def _partition_key(metadata: TableMetadata, record: tuple[Any, ...]) -> PartitionKey:

@@ -57,13 +57,23 @@ def key_frame(rows: pa.Table, on: Sequence[str], name: str, what: str) -> pl.Dat
     return keys
 
 
+def comparable(keys: pl.DataFrame) -> pl.DataFrame:
+    """``keys`` with floating columns in a form in which a join finds NaN equal to NaN, sorted columns included."""
+    columns = []
+    for name, dtype in keys.schema.items():
+        if dtype.is_float():
+            columns += [pl.col(name).fill_nan(0.0) + 0.0, pl.col(name).is_nan().alias(f"{name}__nan")]
+        else:
+            columns.append(pl.col(name))
+    return keys.select(columns)
+
+
 def find(table: Table, snapshot_id: int, keys: pl.DataFrame) -> list[Match]:
     """The rows of a snapshot that have one of ``keys`` (unique), by data file.
 
     Reads only key columns, one file at a time, and only of files whose bounds and partition admit a key.
     """
-    first = keys.columns[0]
-    wanted = keys.with_row_index(KEY).sort(first)
+    wanted = keys.with_row_index(KEY).sort(keys.columns[0])
     bounds = _Bounds(table, keys)
     admitted = [task for task in table.scan(snapshot_id=snapshot_id).plan_files() if bounds.admit(task.file)]
     merge_on_read = [task.file.file_path for task in admitted if task.delete_files]
@@ -88,7 +98,9 @@ def _match(table: Table, task: FileScanTask, wanted: pl.DataFrame) -> Match:
     if not found:
         return Match(task, np.empty(0, np.int64), np.empty(0, np.int64))
     held = pl.concat(frame for _, frame in found).with_row_index(POSITION)
-    joined = held.join(wanted, on=on, how="inner").select(POSITION, KEY).sort(POSITION)
+    held, wanted = comparable(held), comparable(wanted)
+    joined = held.join(wanted, on=[c for c in wanted.columns if c != KEY], how="inner")
+    joined = joined.select(POSITION, KEY).sort(POSITION)
     return Match(
         task,
         joined.get_column(POSITION).to_numpy().astype(np.int64),

@@ -21,7 +21,7 @@ import pyarrow as pa
 from c360.errors import LakehouseError
 from c360.lakehouse.arrow import arrow_schema, fit
 from c360.lakehouse.files import partition_keys, write_rows
-from c360.lakehouse.keys import KEY, Match, find, key_frame
+from c360.lakehouse.keys import KEY, Match, comparable, find, key_frame
 from c360.lakehouse.rewrite import replace_rows, split
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ def plan_replace(
     keys = key_frame(scope, on, name, "Scope keys").unique(maintain_order=True)
     if not keys.height and not rows.num_rows:
         return MergeResult()
-    given = key_frame(rows, on, name, "Rows").join(
-        keys.with_row_index(KEY), on=list(on), how="left", maintain_order="left"
+    scoped = comparable(keys).with_row_index(KEY)
+    given = comparable(key_frame(rows, on, name, "Rows")).join(
+        scoped, on=[column for column in scoped.columns if column != KEY], how="left", maintain_order="left"
     )
     outside = given.get_column(KEY).null_count()
     if outside:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+import polars as pl
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -86,14 +86,14 @@ def _ledger(lake: Lakehouse, truth: Path, console: Console) -> bool:
 
 def _reasons(lake: Lakehouse, name: str) -> dict[str, int]:
     refused = lake.read("silver.rejected", columns=["source_table", "reason"], where=f"source_table = '{name}'")
-    return {item["values"]: item["counts"] for item in pc.value_counts(refused["reason"]).to_pylist()}
+    return dict(pl.DataFrame(refused).group_by("reason").len().rows())
 
 
 def _customer(lake: Lakehouse, console: Console) -> None:
     if not lake.exists("gold.customer_360") or not lake.row_count("gold.customer_360"):
         return
     spend = lake.read("gold.customer_360", columns=["customer_id", "revenue_amount"])
-    best = spend["customer_id"][pc.index(spend["revenue_amount"], pc.max(spend["revenue_amount"])).as_py()].as_py()
+    best = pl.DataFrame(spend).sort("revenue_amount", "customer_id", descending=[True, False]).item(0, "customer_id")
     [row] = lake.read("gold.customer_360", where=f"customer_id = '{best}'").to_pylist()
     lines = [f"[bold]{name}[/bold]: {value}" for name, value in row.items() if value is not None]
     half = (len(lines) + 1) // 2

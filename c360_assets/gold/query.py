@@ -103,14 +103,17 @@ def _narrowed(spark: SparkSession, given: Slice | pl.DataFrame, source: str, vie
     """The rows themselves where they are few, otherwise the source joined with its keys; as a FROM item."""
     if isinstance(given, pl.DataFrame):
         return _ship(spark, given, views)
-    if not given.negated and len(given.keys) <= SHIPPED_ROWS and given.frame.height <= SHIPPED_ROWS:
-        return _ship(spark, given.frame, views)
-    keys = _ship(spark, given.keys.alias("key").to_frame(), views)
     columns = ", ".join(given.columns)
+    if given.keys.is_empty():
+        return f"(select {columns} from {source} where {given.negated})"
+    if not given.negated and len(given.keys) <= SHIPPED_ROWS and given.frame.height <= SHIPPED_ROWS:
+        # Spark cannot tell the types of no rows, so that an empty slice is left to the source
+        return _ship(spark, given.frame, views) if given.frame.height else f"(select {columns} from {source} where false)"
+    keys = _ship(spark, given.keys.alias("key").to_frame(), views)
     if given.negated:
         return f"(select {columns} from {source} left anti join {keys} on {given.column} = key)"
-    low, high = given.keys.min(), given.keys.max()
     if given.by_day:
+        low, high = given.keys.min(), given.keys.max()
         return (
             f"(select {columns} from {source} left semi join {keys} on cast({given.column} as date) = key "
             f"where {given.column} >= timestamp '{low} 00:00:00Z' "

@@ -152,7 +152,7 @@ def _write(lake: Lakehouse, staged: Staged, frame: DataFrame, plan: GoldTable, s
         rows = frame.toArrow()
         staged.overwrite(rows)
         return rows.num_rows
-    from pyspark.sql.functions import lit
+    from pyspark.sql.connect.functions import lit  # sessions are always Spark Connect
 
     writer = frame.writeTo(staged.spark_table).option("check-nullability", "false")
     for key, value in staged.spark_options.items():

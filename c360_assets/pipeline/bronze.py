@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from c360.contracts import get_contract
 from c360.contracts.model import Contract
@@ -73,8 +73,7 @@ def _ingested(lake: Lakehouse, name: str, days: Collection[date]) -> dict[str, s
     known = lake.read(name, columns=["_source_file", "_file_sha256"], where=where)
     if not known.num_rows:
         return {}
-    pairs = known.group_by(["_source_file", "_file_sha256"]).aggregate([])
-    return dict(zip(pairs["_source_file"].to_pylist(), pairs["_file_sha256"].to_pylist(), strict=True))
+    return dict(pl.DataFrame(known.select(["_source_file", "_file_sha256"])).unique().rows())
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -101,9 +100,3 @@ def newest_day(lake: Lakehouse, contracts: Iterable[Contract]) -> date | None:
         if info is not None and info.watermark
     ]
     return date.fromisoformat(max(marks)) if marks else None
-
-
-def errors_by_kind(rows: pa.Table) -> dict[str, int]:
-    """Counts of ``_error`` values among bronze rows."""
-    counted = pc.value_counts(rows["_error"].drop_null())
-    return {item["values"]: item["counts"] for item in counted.to_pylist()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import In
+from pyiceberg.expressions import In, Reference
 
 from c360.conform import Existing
 from c360.conform.standardise import standardise
@@ -31,7 +31,7 @@ def existing_rows(lake: Lakehouse, contract: Contract, raw: pa.Table, *, rebuild
     if met.is_empty():
         return Existing()
     if met.len() <= MAX_KEYS_IN_PREDICATE:
-        return Existing(lake.read(contract.name, where=In(key, met.to_list())))
+        return Existing(lake.read(contract.name, where=In(term=Reference(key), values=set(met.to_list()))))
     rows = pl.from_arrow(lake.read(contract.name))
     assert isinstance(rows, pl.DataFrame)
     return Existing(rows.join(met.to_frame(), on=key, how="semi").to_arrow())

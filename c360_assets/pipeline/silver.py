@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from c360.conform import Outcome, conform
 from c360.contracts import get_contract
-from c360.lakehouse import Commit, Lakehouse
+from c360.lakehouse import Commit, Lakehouse, Staged
 from c360_assets.pipeline.existing import existing_rows
 from c360_assets.pipeline.publication import Publication, audit_and_publish
 from c360_assets.pipeline.side_tables import append_once, replace_rows
@@ -81,7 +79,9 @@ def refine(lake: Lakehouse, name: str, *, run_id: str, full_refresh: bool = Fals
     )
 
 
-def _publish(lake: Lakehouse, staged, name: str, outcome: Outcome, commit: Commit, *, rebuild: bool) -> Publication:
+def _publish(
+    lake: Lakehouse, staged: Staged, name: str, outcome: Outcome, commit: Commit, *, rebuild: bool
+) -> Publication:
     def record_the_rest() -> None:
         for side, rows in (("silver.rejected", outcome.rejected), ("silver.deduplicated", outcome.deduplicated)):
             if rebuild:
@@ -107,8 +107,3 @@ def counts(lake: Lakehouse, name: str) -> dict[str, int]:
         "deduplicated": rows("silver.deduplicated", of_this),
         "rejected": rows("silver.rejected", of_this),
     }
-
-
-def positions(table: pa.Table, file: str, row: str) -> set[tuple[str, int]]:
-    """Source positions of a table's rows."""
-    return set(zip(table[file].to_pylist(), table[row].to_pylist(), strict=True))

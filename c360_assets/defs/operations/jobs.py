@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
+
 import dagster as dg
 
 from c360_assets.partitions import landing_days
@@ -18,7 +20,7 @@ def operations() -> dg.Definitions:
             selection=dg.AssetSelection.groups(layer),
             description=f"Everything in {layer}.",
             executor_def=dg.in_process_executor,
-            **({"partitions_def": landing_days} if layer == "bronze" else {}),
+            partitions_def=landing_days if layer == "bronze" else None,
         )
         for layer in LAYERS
     ]
@@ -31,9 +33,8 @@ def operations() -> dg.Definitions:
 
     @dg.schedule(job=everything, cron_schedule="0 3 * * *", description="Every night: the day that has just ended.")
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        ended = landing_days.get_last_partition_key(context.scheduled_execution_time)
-        keys = landing_days.get_partition_keys(context.scheduled_execution_time)
-        day = keys[-2] if len(keys) > 1 else ended
+        ended = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
+        day = ended.isoformat()
         return dg.RunRequest(run_key=day, partition_key=day)
 
     return dg.Definitions(jobs=[*by_layer, everything], schedules=[nightly])

@@ -33,7 +33,7 @@ def picture(definitions: dg.Definitions) -> dict[str, object]:
             "kinds": sorted(node.kinds),
             "tags": {k: v for k, v in sorted(node.tags.items()) if not k.startswith("dagster/kind")},
             "partitioned": node.partitions_def is not None,
-            "columns": len(node.metadata["dagster/column_schema"].schema.columns),
+            "columns": len(node.metadata["dagster/column_schema"].columns),
             "checks": sorted(check.name for check in node.check_keys),
             "freshness": node.freshness_policy is not None,
         }

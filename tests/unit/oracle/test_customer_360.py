@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
-from tests.unit.oracle.world import SALES, at, by, gold, part
+from tests.unit.oracle.world import SALES, at, by, gold, part, usd
 
 CONSENTS: list[dict[str, Any]] = [
     {"customer_id": "C1", "purpose": "marketing_email", "granted": True, "updated_at": "2024-01-01"},
@@ -59,26 +58,32 @@ def test_one_customer_in_full() -> None:
         "city": "Bonn", "postal_code": None, "region": None, "country_code": "DE",
         "consent_marketing_email": False, "consent_marketing_sms": None, "consent_profiling": True,
         "consent_third_party": None,
-        "orders": 1, "cancelled_orders": 1, "revenue_amount": D("19.33"), "average_order_value": D("19.33"),
-        "returned_amount": D("9.67"), "first_order_at": at("2024-02-10T10:00:00"),
+        "orders": 1, "cancelled_orders": 1, "revenue_amount": usd("19.33"), "average_order_value": usd("19.33"),
+        "returned_amount": usd("9.67"), "first_order_at": at("2024-02-10T10:00:00"),
         "last_order_at": at("2024-02-10T10:00:00"), "recency_days": 50, "r_score": 1, "f_score": 1, "m_score": 1,
         "rfm_score": "111",
-        "segment_orders": 2, "segment_spend": D(41), "last_placed_at": at("2024-03-05"), "segment": "New",
+        "segment_orders": 2, "segment_spend": usd(41), "last_placed_at": at("2024-03-05"), "segment": "New",
         "favourite_category": "Desk", "last_order_id": "O2", "last_order_status": "cancelled",
         "shipments": 2, "delivered_shipments": 1, "late_shipments": 1, "open_shipments": 1,
-        "on_time_rate": D(0), "last_delivered_at": at("2024-02-13"),
-        "captured_amount": D(29), "refunded_amount": D("9.67"), "failed_payments": 1, "payments": 2,
+        "on_time_rate": usd(0), "last_delivered_at": at("2024-02-13"),
+        "captured_amount": usd(29), "refunded_amount": usd("9.67"), "failed_payments": 1, "payments": 2,
         "web_events": 4, "web_sessions": 1, "product_views": 2, "carts": 0, "support_tickets": 1,
         "first_seen_at": at("2024-01-02"), "last_seen_at": at("2024-04-01"),
         # 9.67 / 29.00 = 0.33344…; 100 x (0.4 x 0.3334 + 0.3 x 0.5 + 0.3 x 0.5) = 43.336
-        "return_rate": D("0.3334"), "cancellation_rate": D("0.5000"), "failed_payment_rate": D("0.5000"),
+        "return_rate": usd("0.3334"), "cancellation_rate": usd("0.5000"), "failed_payment_rate": usd("0.5000"),
         "risk_score": 43, "risk_level": "medium",
     }  # fmt: skip
 
 
 def test_a_customer_of_whom_nothing_is_known() -> None:
     row = by(gold(**SALES)["customer_360"], "customer_id")["C2"]
-    assert part(row, "segment", "risk_score", "risk_level", "city", "country_code") == ("Prospect", 0, "low", None, None)
+    assert part(row, "segment", "risk_score", "risk_level", "city", "country_code") == (
+        "Prospect",
+        0,
+        "low",
+        None,
+        None,
+    )
     counted = ("orders", "revenue_amount", "segment_spend", "shipments", "captured_amount", "payments", "web_events")
     assert part(row, *counted) == (0,) * 7
     unknown = ("return_rate", "cancellation_rate", "failed_payment_rate", "on_time_rate", "last_seen_at", "rfm_score")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime
 
-import duckdb
 import pytest
 
 from tests.oracle.dimensions import MACROS
@@ -100,6 +99,8 @@ def test_nothing_dated_leaves_only_the_unknown_day() -> None:
     [(5, 2, 3), (-5, 2, -3), (4, 3, 1), (5, 3, 2), (0, 7, 0), (1, -2, -1), (10**20 + 1, 2, 5 * 10**19 + 1)],
 )
 def test_half_up_is_exact_and_away_from_zero(num: int, den: int, rounded: int) -> None:
+    import duckdb
+
     with duckdb.connect() as connection:
         for macro in MACROS:
             connection.execute(macro)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
-
 from tests.unit.oracle.test_dimensions import JANUARY, MARCH, sk
-from tests.unit.oracle.world import CUSTOMERS, LOCATIONS, ORDERS, SALES, at, by, gold, part
+from tests.unit.oracle.world import CUSTOMERS, LOCATIONS, ORDERS, SALES, at, by, gold, part, usd
 
 KEYS = ("customer_sk", "product_sk", "location_sk", "order_date_sk")
 AMOUNTS = (
@@ -36,11 +34,50 @@ def test_sales_measures_to_the_cent() -> None:
     sales = by(gold(**SALES)["fact_sales"], "order_item_id")
     # 3 x 10.00 less 1.00 = 29.00; one of three returned = 9.666… -> 9.67
     assert part(sales["I1"], *AMOUNTS) == (
-        3, D(10), D(1), D(30), D(29), D(4), D(12), D(17), 1, D("9.67"), False, D("19.33"),
+        3, usd(10), usd(1), usd(30), usd(29), usd(4), usd(12), usd(17), 1, usd("9.67"), False, usd("19.33"),
     )  # fmt: skip
-    assert part(sales["I2"], *AMOUNTS) == (1, D(12), D(0), D(12), D(12), D(5), D(5), D(7), 0, D(0), True, D(0))
-    assert part(sales["I3"], *AMOUNTS) == (2, D(5), D(0), D(10), D(10), None, None, None, 0, D(0), False, D(10))
-    assert part(sales["I4"], *AMOUNTS) == (1, D(12), D(0), D(12), D(12), D(5), D(5), D(7), 0, D(0), False, D(12))
+    assert part(sales["I2"], *AMOUNTS) == (
+        1,
+        usd(12),
+        usd(0),
+        usd(12),
+        usd(12),
+        usd(5),
+        usd(5),
+        usd(7),
+        0,
+        usd(0),
+        True,
+        usd(0),
+    )
+    assert part(sales["I3"], *AMOUNTS) == (
+        2,
+        usd(5),
+        usd(0),
+        usd(10),
+        usd(10),
+        None,
+        None,
+        None,
+        0,
+        usd(0),
+        False,
+        usd(10),
+    )
+    assert part(sales["I4"], *AMOUNTS) == (
+        1,
+        usd(12),
+        usd(0),
+        usd(12),
+        usd(12),
+        usd(5),
+        usd(5),
+        usd(7),
+        0,
+        usd(0),
+        False,
+        usd(12),
+    )
     assert sales["I1"]["order_status"] == "completed"
 
 
@@ -60,7 +97,7 @@ def test_half_a_cent_returned_rounds_up() -> None:
     item = {**SALES["order_items"][2], "quantity": 2, "unit_price": "0.01", "discount_amount": "0.01"}
     tables = gold(order_items=[{**item, "returned_quantity": 1}])
     assert part(tables["fact_sales"].to_pylist()[0], "net_amount", "returned_amount", "revenue_amount") == (
-        D("0.01"), D("0.01"), D("0.00"),
+        usd("0.01"), usd("0.01"), usd("0.00"),
     )  # fmt: skip
 
 
@@ -80,9 +117,9 @@ def test_logistics() -> None:
     )  # fmt: skip
     assert part(rows["S1"], *shown) == (
         "C1", sk(f"customer|C1|{JANUARY}"), sk("location|L1"), 20240211, 20240213, 20240212, "delivered",
-        D("4.50"), D("24.01"), True, True,  # 24 h 18 s = 24.005 h, half up
+        usd("4.50"), usd("24.01"), True, True,  # 24 h 18 s = 24.005 h, half up
     )  # fmt: skip
-    assert part(rows["S2"], *shown) == (None, -1, -1, 20240211, -1, -1, "lost", D(0), None, False, None)
+    assert part(rows["S2"], *shown) == (None, -1, -1, 20240211, -1, -1, "lost", usd(0), None, False, None)
     assert rows["S1"]["delivered_at"] == at("2024-02-12T06:00:18")
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,15 +13,25 @@ import pytest
 
 from tests.oracle.ledger import assert_balanced
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 DAY_1, DAY_2 = "shop/orders/2024-01-01/orders.csv", "shop/orders/2024-01-02/orders.csv"
-TEXT = pa.string()
-POSITION = pa.schema([pa.field("_source_file", TEXT), pa.field("_source_row", pa.int64()), pa.field("order_id", TEXT)])
+TEXT: pa.DataType = pa.string()
+NUMBER: pa.DataType = pa.int64()
+POSITION = pa.schema({"_source_file": TEXT, "_source_row": NUMBER, "order_id": TEXT})
 REJECTED = pa.schema(
-    [(n, TEXT) for n in ("source_table", "source_file", "reason", "column_name")] + [("source_row", pa.int64())]
+    {
+        **dict.fromkeys(("source_table", "source_file", "reason", "column_name"), TEXT),
+        "source_row": NUMBER,
+    }
 )
 DEDUPLICATED = pa.schema(
-    [(n, TEXT) for n in ("source_table", "source_file", "kept_file")]
-    + [("source_row", pa.int64()), ("kept_row", pa.int64())]
+    {
+        **dict.fromkeys(("source_table", "source_file", "kept_file"), TEXT),
+        **dict.fromkeys(("source_row", "kept_row"), NUMBER),
+    }
 )
 
 
@@ -157,8 +165,8 @@ def _unlanded_ledger_row(result: Result) -> None:
         (_lose, r"lost: landed records that ended nowhere: orders 1\s+entity=orders, file=\S+02/orders.csv, row=3"),
         (_invent, r"invented: rows of a position that never landed: orders 1\s+.*row=4, actual=accepted"),
         (_count_twice, "counted twice: records that ended more than once: orders 1"),
-        (_reject_a_clean_record, r"wrong outcome: orders 1\s+.*row=3, defect=-, actual=rejected bad_type amount, "
-         "expected=accepted"),
+        (_reject_a_clean_record, (r"wrong outcome: orders 1\s+.*row=3, defect=-, actual=rejected bad_type amount, "
+         "expected=accepted")),
         (_swap_two_positions, "wrong outcome: orders 2"),
         (_other_reason, "row=4, defect=bad_type, actual=out_of_range amount, expected=bad_type amount"),
         (_other_column, "actual=bad_type id, expected=bad_type amount"),

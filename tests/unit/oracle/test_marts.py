@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal as D
 from typing import Any
 
-from tests.unit.oracle.world import SALES, at, by, gold, part
+from tests.unit.oracle.world import SALES, at, by, gold, gold_at, part, usd
 
 
 def test_sales_daily() -> None:
@@ -16,9 +15,9 @@ def test_sales_daily() -> None:
         "returned_amount", "revenue_amount", "cancelled_orders",
     )  # fmt: skip
     assert {key: part(row, *measures) for key, row in rows.items()} == {
-        (date(2024, 2, 10), "web", "US"): (1, 1, 1, 3, D(30), D(1), D(29), D("9.67"), D("19.33"), 0),
-        (date(2024, 3, 5), "unknown", "DE"): (1, 1, 1, 1, D(12), D(0), D(12), D(0), D(0), 1),
-        (date(2024, 3, 5), "unknown", "ZZ"): (1, 1, 1, 2, D(10), D(0), D(10), D(0), D(10), 0),
+        (date(2024, 2, 10), "web", "US"): (1, 1, 1, 3, usd(30), usd(1), usd(29), usd("9.67"), usd("19.33"), 0),
+        (date(2024, 3, 5), "unknown", "DE"): (1, 1, 1, 1, usd(12), usd(0), usd(12), usd(0), usd(0), 1),
+        (date(2024, 3, 5), "unknown", "ZZ"): (1, 1, 1, 2, usd(10), usd(0), usd(10), usd(0), usd(10), 0),
     }
 
 
@@ -32,12 +31,12 @@ def test_product_performance() -> None:
     # I1 and I4 (whose order is unknown); I2 was cancelled
     assert rows["P1"] == {
         "product_id": "P1", "product_name": "Pen", "category": "Art", "brand": None, "status": "active", "orders": 2,
-        "units_sold": 4, "returned_units": 1, "gross_amount": D(42), "discount_amount": D(1),
-        "revenue_amount": D("31.33"), "cost_amount": D(17), "margin_amount": D(24), "return_rate": D("0.2500"),
+        "units_sold": 4, "returned_units": 1, "gross_amount": usd(42), "discount_amount": usd(1),
+        "revenue_amount": usd("31.33"), "cost_amount": usd(17), "margin_amount": usd(24), "return_rate": usd("0.2500"),
         "first_sold_at": at("2024-02-10T10:00:00"), "last_sold_at": at("2024-02-10T10:00:00"), "stock_on_hand": 0,
     }  # fmt: skip
     assert part(rows["P2"], "orders", "units_sold", "revenue_amount", "return_rate", "last_sold_at") == (
-        0, 0, D(0), None, None,
+        0, 0, usd(0), None, None,
     )  # fmt: skip
     assert rows["P2"]["stock_on_hand"] == -2
 
@@ -64,8 +63,8 @@ def test_delivery_performance() -> None:
     )  # fmt: skip
     assert {key: part(row, *measures) for key, row in rows.items()} == {
         # (24 + 72 + 1) / 3 = 32.333…
-        (date(2024, 2, 1), "DHL", "unknown", "US"): (4, 3, 1, 1, 1, D("0.5000"), D("32.33"), D("3.05")),
-        (date(2024, 3, 1), "DHL", "express", "ZZ"): (1, 0, 0, 0, 0, None, None, D(0)),
+        (date(2024, 2, 1), "DHL", "unknown", "US"): (4, 3, 1, 1, 1, usd("0.5000"), usd("32.33"), usd("3.05")),
+        (date(2024, 3, 1), "DHL", "express", "ZZ"): (1, 0, 0, 0, 0, None, None, usd(0)),
     }
 
 
@@ -74,8 +73,9 @@ def test_customer_value() -> None:
     assert set(rows) == {"C1", "C2", "C3"}
     # from 10 February 10:00 to 1 April 00:00 it is 50 days and 14 hours
     assert rows["C1"] == {
-        "customer_id": "C1", "orders": 1, "cancelled_orders": 1, "units": 3, "revenue_amount": D("19.33"),
-        "returned_amount": D("9.67"), "average_order_value": D("19.33"), "first_order_at": at("2024-02-10T10:00:00"),
+        "customer_id": "C1", "orders": 1, "cancelled_orders": 1, "units": 3, "revenue_amount": usd("19.33"),
+        "returned_amount": usd("9.67"), "average_order_value": usd("19.33"),
+        "first_order_at": at("2024-02-10T10:00:00"),
         "last_order_at": at("2024-02-10T10:00:00"), "recency_days": 50, "r_score": 1, "f_score": 1, "m_score": 1,
         "rfm_score": "111",
     }  # fmt: skip
@@ -83,9 +83,9 @@ def test_customer_value() -> None:
 
 
 def test_as_of_hides_later_orders_and_counts_its_own_moment() -> None:
-    early = by(gold(at("2024-02-10T10:00:00"), **SALES)["customer_value"], "customer_id")["C1"]
+    early = by(gold_at(at("2024-02-10T10:00:00"), **SALES)["customer_value"], "customer_id")["C1"]
     assert part(early, "orders", "cancelled_orders", "recency_days") == (1, 0, 0)
-    before = by(gold(at("2024-02-10T09:59:59"), **SALES)["customer_value"], "customer_id")["C1"]
+    before = by(gold_at(at("2024-02-10T09:59:59"), **SALES)["customer_value"], "customer_id")["C1"]
     assert part(before, "orders", "recency_days", "rfm_score") == (0, None, None)
 
 

@@ -19,14 +19,20 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def usd(amount: str | int) -> Decimal:
+    """An exact number."""
+    return Decimal(amount)
+
+
 def silver(**rows: list[dict[str, Any]]) -> dict[str, pa.Table]:
     """Silver tables from rows that name only the columns they care about; ISO texts stand for moments, dates, money."""
+    assert set(rows) <= set(SCHEMAS), "rows of no silver entity"
     return {
         entity: pa.Table.from_pylist(
-            [{n: _typed(schema.field(n).type, v) for n, v in row.items()} for row in rows.pop(entity, [])], schema
+            [{n: _typed(schema.field(n).type, v) for n, v in row.items()} for row in rows.get(entity, [])], schema
         )
         for entity, schema in SCHEMAS.items()
-    } | ({"unknown entity": pa.table({})} if rows else {})
+    }
 
 
 def _typed(kind: pa.DataType, value: Any) -> Any:
@@ -39,11 +45,14 @@ def _typed(kind: pa.DataType, value: Any) -> Any:
     return Decimal(value) if pa.types.is_decimal(kind) else value
 
 
-def gold(as_of: datetime = AS_OF, **rows: list[dict[str, Any]]) -> dict[str, pa.Table]:
-    """The oracle's gold of those rows."""
-    tables = silver(**rows)
-    assert set(tables) == set(SCHEMAS), "a row list of no silver entity"
-    return gold_from(tables, as_of)
+def gold(**rows: list[dict[str, Any]]) -> dict[str, pa.Table]:
+    """The oracle's gold of those rows, as of 1 April 2024."""
+    return gold_at(AS_OF, **rows)
+
+
+def gold_at(as_of: datetime, **rows: list[dict[str, Any]]) -> dict[str, pa.Table]:
+    """The oracle's gold of those rows as of another moment."""
+    return gold_from(silver(**rows), as_of)
 
 
 def by(table: pa.Table, *keys: str) -> dict[Any, dict[str, Any]]:

@@ -1,0 +1,588 @@
+"""The gold layer on real Spark and Iceberg: small histories by hand, with expected rows worked out on paper."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from c360.contracts import get_contract, to_arrow
+from c360.errors import ContractError, LakehouseError, SettingsError
+from c360.lakehouse import Commit, Lakehouse
+from c360.settings import Settings
+from c360_assets.gold import GOLD, GoldBuild, build_gold
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.integration
+
+Row = dict[str, Any]
+BIRTH = datetime(2024, 1, 1, tzinfo=UTC)
+END = datetime(9999, 12, 31, tzinfo=UTC)
+BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def at(day: str, time: str = "00:00:00") -> datetime:
+    return datetime.fromisoformat(f"{day}T{time}+00:00")
+
+
+def sk(text: str) -> int:
+    return int(hashlib.md5(text.encode()).hexdigest()[:15], 16)
+
+
+def us(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def customer_sk(customer_id: str, version_at: datetime) -> int:
+    return sk(f"customer|{customer_id}|{us(version_at)}")
+
+
+def product_sk(product_id: str, version_at: datetime) -> int:
+    return sk(f"product|{product_id}|{us(version_at)}")
+
+
+class House:
+    """A lake of its own on the shared Spark server, with terse ways to add silver rows and to build gold."""
+
+    def __init__(self, home: Path, spark: SparkSession) -> None:
+        self.lake = Lakehouse(Settings(home=home))
+        self.spark = spark
+        self._row = 0
+        for source in {t for plan in GOLD.values() for t in plan.tables if t.startswith("silver.")}:
+            self.lake.ensure(get_contract(source))
+
+    def add(self, table: str, *rows: Row) -> None:
+        contract = get_contract(f"silver.{table}")
+        full = []
+        for row in rows:
+            self._row += 1
+            position = {"_source_file": "f.csv", "_source_row": self._row, "_batch_date": date(2025, 1, 1)}
+            full.append({**dict.fromkeys(contract.names), **row, **position})
+        with self.lake.stage(contract.name, Commit("land", watermark="2025-01-01")) as staged:
+            staged.append(pa.Table.from_pylist(full, schema=to_arrow(contract)))
+            staged.publish()
+
+    def customer(self, customer_id: str, updated: datetime, **more: Any) -> None:
+        self.add("customers", {"customer_id": customer_id, "registered_at": BIRTH, "updated_at": updated, **more})
+
+    def product(self, product_id: str, updated: datetime, **more: Any) -> None:
+        price = {"unit_price": Decimal("10.00"), "unit_cost": Decimal("6.00")}
+        self.add(
+            "products",
+            {
+                "product_id": product_id, "product_name": product_id, "category": "Books", "status": "active",
+                "updated_at": updated, **price, **more,
+            },
+        )  # fmt: skip
+
+    def location(self, location_id: str, updated: datetime, country: str = "US") -> None:
+        self.add("locations", {"location_id": location_id, "country_code": country, "updated_at": updated})
+
+    def order(self, order_id: str, customer_id: str, ordered: datetime, status: str = "placed", **more: Any) -> None:
+        self.add(
+            "orders",
+            {
+                "order_id": order_id, "customer_id": customer_id, "ordered_at": ordered, "status": status,
+                "currency": "USD", "channel": "web", "updated_at": ordered, **more,
+            },
+        )  # fmt: skip
+
+    def item(self, item_id: str, order_id: str, product_id: str = "P1", quantity: int = 1, price: str = "10.00", **more: Any) -> None:
+        self.add(
+            "order_items",
+            {
+                "order_item_id": item_id, "order_id": order_id, "product_id": product_id, "quantity": quantity,
+                "unit_price": Decimal(price), "line_number": 1, "updated_at": at("2025-01-01"), **more,
+            },
+        )  # fmt: skip
+
+    def shipment(self, shipment_id: str, order_id: str, updated: datetime, **more: Any) -> None:
+        row = {"shipment_id": shipment_id, "order_id": order_id, "carrier": "UPS", "status": "created"}
+        self.add("shipments", {**row, "updated_at": updated, **more})
+
+    def payment(self, transaction_id: str, order_id: str, moment: datetime, amount: str = "10.00", **more: Any) -> None:
+        self.add(
+            "transactions",
+            {
+                "transaction_id": transaction_id, "order_id": order_id, "transaction_type": "payment",
+                "amount": Decimal(amount), "currency": "USD", "status": "captured", "occurred_at": moment, **more,
+            },
+        )  # fmt: skip
+
+    def event(self, number: int, customer_id: str | None, moment: datetime, kind: str = "page_view") -> None:
+        self.add(
+            "events",
+            {
+                "event_id": f"00000000-0000-4000-8000-{number:012d}", "event_type": kind, "event_timestamp": moment,
+                "source_system": "web", "customer_id": customer_id, "schema_version": 1,
+            },
+        )  # fmt: skip
+
+    def build(self, table: str, as_of: datetime, *, full: bool = False) -> GoldBuild:
+        name = f"gold.{table}"
+        with build_gold(
+            self.lake, self.spark, name, as_of=as_of, full_refresh=full, commit_run_id="test"
+        ) as build:
+            if build.staged is not None:
+                build.staged.publish()
+        return build
+
+    def build_all(self, as_of: datetime, *, full: bool = False) -> dict[str, str]:
+        return {name: self.build(name.partition(".")[2], as_of, full=full).mode for name in GOLD}
+
+    def rows(self, table: str, **where: Any) -> list[Row]:
+        """Rows whose columns equal ``where``, sorted by the primary key."""
+        contract = get_contract(f"gold.{table}")
+        found = [r for r in self.lake.read(contract.name).to_pylist() if all(r[k] == v for k, v in where.items())]
+        return sorted(found, key=lambda r: tuple(str(r[k]) for k in contract.primary_key))
+
+    def row(self, table: str, **where: Any) -> Row:
+        [found] = self.rows(table, **where)
+        return found
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        found = {}
+        for name in GOLD:
+            frame = pl.DataFrame(self.lake.read(name))
+            found[name] = frame.sort(frame.columns)
+        return found
+
+
+@pytest.fixture(scope="module")
+def session(spark_settings: Settings) -> Iterator[Any]:
+    """Makes sessions on the shared server whose catalog ``lake`` is another one than the server's own."""
+    from c360.engines.spark import connect
+    from c360.engines.spark_conf import spark_conf
+
+    opened = []
+
+    def open_session(home: Path) -> SparkSession:
+        spark = connect(spark_settings)
+        for key, value in spark_conf(Settings(home=home)).items():
+            if key.startswith("spark.sql.catalog."):
+                spark.conf.set(key, value)
+        opened.append(spark)
+        return spark
+
+    yield open_session
+    for spark in opened:
+        spark.stop()
+
+
+@pytest.fixture
+def house(tmp_path: Path, session: Any) -> House:
+    return House(tmp_path / "home", session(tmp_path / "home"))
+
+
+def test_equal_consecutive_versions_collapse_into_the_earliest(house: House) -> None:
+    for day, tier in (("2025-01-01", "none"), ("2025-01-02", "none"), ("2025-01-03", "gold"), ("2025-01-04", "none")):
+        house.customer("C1", at(day), loyalty_tier=tier, first_name="Ann", last_name=None, email=None)
+    house.build("dim_customer", at("2025-02-01"))
+    columns = ("customer_sk", "loyalty_tier", "version_number", "version_at", "valid_from", "valid_to", "is_current")
+    assert [tuple(r[c] for c in columns) for r in sorted(house.rows("dim_customer", customer_id="C1"), key=lambda r: r["version_at"])] == [
+        (customer_sk("C1", at("2025-01-01")), "none", 1, at("2025-01-01"), BEGIN, at("2025-01-03"), False),
+        (customer_sk("C1", at("2025-01-03")), "gold", 2, at("2025-01-03"), at("2025-01-03"), at("2025-01-04"), False),
+        (customer_sk("C1", at("2025-01-04")), "none", 3, at("2025-01-04"), at("2025-01-04"), END, True),
+    ]
+    assert {r["full_name"] for r in house.rows("dim_customer", customer_id="C1")} == {"Ann"}
+    unknown = house.row("dim_customer", customer_sk=-1)
+    assert (unknown["customer_id"], unknown["valid_from"], unknown["valid_to"], unknown["is_current"]) == ("unknown", BEGIN, END, True)
+    assert {unknown[c] for c in ("full_name", "email", "version_number", "version_at", "location_id")} == {None}
+
+
+def test_a_late_version_rewrites_history_and_the_facts_that_lie_in_it(house: House) -> None:
+    house.customer("C1", at("2025-01-01"), loyalty_tier="none")
+    house.customer("C1", at("2025-01-20"), loyalty_tier="gold")
+    house.product("P1", at("2025-01-01"), unit_cost=Decimal("6.00"))
+    for order, day in (("O1", "2025-01-05"), ("O2", "2025-01-15"), ("O3", "2025-01-25")):
+        house.order(order, "C1", at(day))
+        house.item(f"I{order}", order)
+    house.build_all(at("2025-02-01"))
+    assert [r["customer_sk"] for r in house.rows("fact_sales")] == [
+        customer_sk("C1", at("2025-01-01")),
+        customer_sk("C1", at("2025-01-01")),
+        customer_sk("C1", at("2025-01-20")),
+    ]
+    # Equal to the version of the 20th: that one merges into it, and its surrogate key goes.
+    house.customer("C1", at("2025-01-10"), loyalty_tier="gold")
+    house.product("P1", at("2025-01-12"), unit_cost=Decimal("7.00"))
+    modes = house.build_all(at("2025-02-01"))
+    assert modes["gold.dim_customer"] == modes["gold.fact_sales"] == "incremental"
+    assert [(r["customer_sk"], r["product_sk"], r["unit_cost"]) for r in house.rows("fact_sales")] == [
+        (customer_sk("C1", at("2025-01-01")), product_sk("P1", at("2025-01-01")), Decimal("6.00")),
+        (customer_sk("C1", at("2025-01-10")), product_sk("P1", at("2025-01-12")), Decimal("7.00")),
+        (customer_sk("C1", at("2025-01-10")), product_sk("P1", at("2025-01-12")), Decimal("7.00")),
+    ]
+    assert customer_sk("C1", at("2025-01-20")) not in {r["customer_sk"] for r in house.rows("dim_customer")}
+    assert_same_as_full(house, at("2025-02-01"))
+
+
+def test_an_order_before_the_first_version_takes_the_first_version(house: House) -> None:
+    house.customer("C1", at("2025-01-10"))
+    house.product("P1", at("2025-01-10"))
+    house.order("O1", "C1", at("2025-01-01"))
+    house.item("I1", "O1")
+    house.build_all(at("2025-02-01"))
+    fact = house.row("fact_sales", order_item_id="I1")
+    assert fact["customer_sk"] == customer_sk("C1", at("2025-01-10"))
+    assert fact["product_sk"] == product_sk("P1", at("2025-01-10"))
+
+
+def test_validity_begins_at_the_very_moment_of_the_version(house: House) -> None:
+    moment = at("2025-01-10", "12:00:00.000001")
+    house.customer("C1", at("2025-01-01"), language="en")
+    house.customer("C1", moment, language="de")
+    for number, when in enumerate((moment - timedelta(microseconds=1), moment)):
+        house.order(f"O{number}", "C1", when)
+        house.item(f"I{number}", f"O{number}")
+    house.build_all(at("2025-02-01"))
+    keys = [r["customer_sk"] for r in house.rows("fact_sales")]
+    assert keys == [customer_sk("C1", at("2025-01-01")), customer_sk("C1", moment)]
+
+
+def test_late_customer_product_location_and_order_become_known(house: House) -> None:
+    house.order("O1", "C1", at("2025-01-05"), location_id="L1")
+    house.item("I1", "O1", "P1", quantity=2, price="10.00")
+    house.item("I2", "O2", "P1")
+    house.shipment("S1", "O1", at("2025-01-06"), location_id="L1")
+    house.shipment("S2", "O2", at("2025-01-06"))
+    house.build_all(at("2025-02-01"))
+    fact = house.row("fact_sales", order_item_id="I1")
+    assert (fact["customer_sk"], fact["product_sk"], fact["location_sk"]) == (-1, -1, -1)
+    assert (fact["customer_id"], fact["unit_cost"], fact["cost_amount"], fact["margin_amount"]) == ("C1", None, None, None)
+    orphan = house.row("fact_sales", order_item_id="I2")
+    assert (orphan["customer_id"], orphan["customer_sk"], orphan["order_date_sk"], orphan["ordered_at"]) == (None, -1, -1, None)
+    assert (orphan["is_cancelled"], orphan["order_status"], orphan["revenue_amount"]) == (False, None, Decimal("10.00"))
+    assert house.row("sales_daily")["country_code"] == "ZZ"
+    assert house.row("fact_logistics", shipment_id="S1")["location_sk"] == -1
+    assert house.rows("customer_360") == []
+
+    house.customer("C1", at("2025-01-20"))
+    house.product("P1", at("2025-01-20"))
+    house.location("L1", at("2025-01-20"), "DE")
+    modes = house.build_all(at("2025-02-01"))
+    assert {modes[f"gold.{t}"] for t in ("fact_sales", "fact_logistics", "sales_daily")} == {"incremental"}
+    fact = house.row("fact_sales", order_item_id="I1")
+    assert fact["customer_sk"] == customer_sk("C1", at("2025-01-20"))
+    assert fact["product_sk"] == product_sk("P1", at("2025-01-20"))
+    assert fact["location_sk"] == sk("location|L1")
+    assert (fact["cost_amount"], fact["margin_amount"]) == (Decimal("12.00"), Decimal("8.00"))
+    assert house.row("fact_sales", order_item_id="I2")["product_sk"] == product_sk("P1", at("2025-01-20"))
+    assert house.row("fact_logistics", shipment_id="S1")["location_sk"] == sk("location|L1")
+    assert house.row("sales_daily")["country_code"] == "DE"
+    assert house.row("customer_360")["orders"] == 1
+    assert_same_as_full(house, at("2025-02-01"))
+
+    house.order("O2", "C1", at("2025-01-07"))
+    house.build_all(at("2025-02-01"))
+    assert house.row("fact_sales", order_item_id="I2")["customer_sk"] == customer_sk("C1", at("2025-01-20"))
+    assert house.row("fact_logistics", shipment_id="S2")["customer_id"] == "C1"
+    assert house.row("customer_360")["orders"] == 2
+    assert_same_as_full(house, at("2025-02-01"))
+
+
+def test_an_item_without_its_order_follows_the_current_product_version(house: House) -> None:
+    house.product("P1", at("2025-01-01"), unit_cost=Decimal("6.00"))
+    house.item("I1", "lost")
+    house.build_all(at("2025-02-01"))
+    house.product("P1", at("2025-01-20"), unit_cost=Decimal("7.00"))
+    house.build_all(at("2025-02-01"))
+    assert house.row("fact_sales")["product_sk"] == product_sk("P1", at("2025-01-20"))
+    assert_same_as_full(house, at("2025-02-01"))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "returned", "price", "discount", "expected"),
+    [
+        (8, 1, "0.10", "0.00", "0.10"),  # 0.80 / 8 is exact
+        (8, 1, "0.07", "0.00", "0.07"),
+        (2, 1, "0.01", "0.01", "0.01"),  # 0.01 / 2 = 0.005 goes up
+        (8, 3, "0.01", "0.00", "0.03"),
+        (8, 3, "0.01", "0.02", "0.02"),  # 0.06 · 3 / 8 = 0.0225
+        (100000, 49999, "0.01", "999.99", "0.00"),  # 0.01 · 0.49999 = 0.0049999, which is no tie
+        (100000, 50000, "0.01", "999.99", "0.01"),
+    ],
+)
+def test_returned_amount_rounds_half_up_only_on_the_exact_quotient(
+    house: House, quantity: int, returned: int, price: str, discount: str, expected: str
+) -> None:
+    house.item("I1", "O1", quantity=quantity, price=price, discount_amount=Decimal(discount), returned_quantity=returned)
+    for table in ("dim_customer", "dim_product", "dim_location", "fact_sales"):
+        house.build(table, at("2025-02-01"))
+    fact = house.row("fact_sales")
+    assert fact["returned_amount"] == Decimal(expected)
+    assert fact["revenue_amount"] == fact["net_amount"] - Decimal(expected)
+    assert fact["net_amount"] == quantity * Decimal(price) - Decimal(discount)
+
+
+def test_cancelled_and_returned_orders(house: House) -> None:
+    house.customer("C1", at("2025-01-01"))
+    house.product("P1", at("2025-01-01"))
+    house.product("P2", at("2025-01-01"))
+    house.order("O1", "C1", at("2025-01-05"), "cancelled")
+    house.item("I1", "O1", quantity=3, discount_amount=Decimal("1.00"))
+    house.order("O2", "C1", at("2025-01-05", "10:00:00"), "returned")
+    house.item("I2", "O2", quantity=3, returned_quantity=2)
+    house.item("I3", "O2", quantity=1)
+    house.add("stock", *({"movement_id": f"M{q}", "product_id": "P1", "warehouse": "w", "movement_type": "sale", "quantity": q, "moved_at": BIRTH} for q in (7, -3)))  # fmt: skip
+    house.build_all(at("2025-02-01"))
+    cancelled = house.row("fact_sales", order_item_id="I1")
+    assert (cancelled["is_cancelled"], cancelled["net_amount"], cancelled["revenue_amount"]) == (True, Decimal("29.00"), 0)
+    day = house.row("sales_daily")
+    assert (day["orders"], day["cancelled_orders"], day["order_items"], day["customers"], day["units"]) == (2, 1, 3, 1, 7)
+    assert (day["gross_amount"], day["net_amount"]) == (Decimal("70.00"), Decimal("69.00"))
+    assert (day["returned_amount"], day["revenue_amount"]) == (Decimal("20.00"), Decimal("20.00"))
+    product = house.row("product_performance", product_id="P1")
+    assert (product["orders"], product["units_sold"], product["returned_units"]) == (1, 4, 2)
+    assert (product["return_rate"], product["stock_on_hand"]) == (Decimal("0.5000"), 4)
+    assert (product["cost_amount"], product["margin_amount"]) == (Decimal("24.00"), Decimal("16.00"))
+    unsold = house.row("product_performance", product_id="P2")
+    assert (unsold["orders"], unsold["revenue_amount"], unsold["return_rate"], unsold["last_sold_at"]) == (0, 0, None, None)
+    value = house.row("customer_value")
+    assert (value["orders"], value["cancelled_orders"], value["units"]) == (1, 1, 4)
+    assert (value["revenue_amount"], value["returned_amount"]) == (Decimal("20.00"), Decimal("20.00"))
+    whole = house.row("customer_360")
+    assert (whole["return_rate"], whole["cancellation_rate"]) == (Decimal("0.5000"), Decimal("0.5000"))
+    assert (whole["risk_score"], whole["risk_level"]) == (35, "medium")
+    assert (whole["segment_orders"], whole["segment_spend"], whole["segment"]) == (2, Decimal("69.00"), "New")
+    assert (whole["last_order_id"], whole["last_order_status"]) == ("O2", "returned")
+
+
+def test_ntile_ties_fall_by_customer_id_in_binary_order(house: House) -> None:
+    # Binary order puts capitals before small letters; every customer has the same value, so that only the id decides.
+    identifiers = ["a", "B", "b", "A", "é", "c"]
+    for identifier in identifiers:
+        house.customer(identifier, BIRTH)
+        house.order(f"O{identifier}", identifier, at("2025-01-05"))
+        house.item(f"I{identifier}", f"O{identifier}")
+    house.customer("idle", BIRTH)
+    for table in ("dim_customer", "dim_product", "dim_location", "fact_sales", "fact_logistics", "fact_orders", "customer_value"):
+        house.build(table, at("2025-01-06", "23:59:59"))
+    scores = {r["customer_id"]: (r["r_score"], r["f_score"], r["m_score"], r["rfm_score"]) for r in house.rows("customer_value")}
+    # six customers in five tiles: the first tile holds two
+    expected = dict(zip(sorted(identifiers, key=lambda i: i.encode()), (1, 1, 2, 3, 4, 5), strict=True))
+    assert scores == {"idle": (None,) * 4} | {i: (n, n, n, f"{n}{n}{n}") for i, n in expected.items()}
+    assert {r["recency_days"] for r in house.rows("customer_value")} == {None, 1}
+
+
+@pytest.mark.parametrize(
+    ("ages", "net", "segment"),
+    [
+        ([timedelta(days=90)], "10.00", "Churned"),
+        ([timedelta(days=90) - timedelta(microseconds=1)], "10.00", "At-Risk"),
+        ([timedelta(days=30)], "10.00", "At-Risk"),
+        ([timedelta(days=30) - timedelta(microseconds=1)], "10.00", "New"),
+        ([timedelta(days=d) for d in (1, 2, 3, 100, 101)], "100.00", "VIP"),
+        ([timedelta(days=d) for d in (1, 2, 3, 100, 101)], "99.99", "Regular"),
+        ([timedelta(days=d) for d in (1, 2, 3, 4)], "200.00", "Regular"),
+        ([timedelta(days=d) for d in (1, 2)], "900.00", "New"),
+        ([timedelta(days=d) for d in (1, 2, 3)], "1.00", "Regular"),
+        ([timedelta(0)], "1.00", "New"),
+        ([timedelta(microseconds=-1)], "1.00", "Prospect"),
+    ],
+)
+def test_segment_boundaries(house: House, ages: list[timedelta], net: str, segment: str) -> None:
+    as_of = at("2025-06-01", "12:30:00")
+    house.customer("C1", BIRTH)
+    for number, age in enumerate(ages):
+        house.order(f"O{number}", "C1", as_of - age)
+        house.item(f"I{number}", f"O{number}", price=net)
+    house.build_all(as_of)
+    assert house.row("customer_360")["segment"] == segment
+
+
+def test_shipments_and_their_performance(house: House) -> None:
+    house.location("L1", BIRTH, "DE")
+    house.customer("C1", BIRTH)
+    house.order("O1", "C1", at("2025-01-01"))
+    shipped = at("2025-01-31", "23:00:00")
+    late = {"status": "delivered", "shipped_at": shipped, "promised_at": at("2025-02-02"), "location_id": "L1"}
+    house.shipment("S1", "O1", shipped, **late, delivered_at=at("2025-02-02", "00:00:00.000001"), shipping_cost=Decimal("3.50"))
+    house.shipment("S2", "O1", shipped, **late, delivered_at=at("2025-02-02"))
+    house.shipment("S3", "O1", shipped, **{**late, "status": "lost"})
+    house.shipment("S4", "none", BIRTH)
+    house.build_all(at("2025-03-01"))
+    first, second, lost, orphan = house.rows("fact_logistics")
+    assert (first["transit_hours"], first["is_on_time"], first["is_delivered"]) == (Decimal("25.00"), False, True)
+    assert (second["is_on_time"], second["delivery_date_sk"], second["shipping_cost"]) == (True, 20250202, 0)
+    assert (lost["is_on_time"], lost["is_delivered"], lost["transit_hours"], lost["delivery_date_sk"]) == (None, False, None, -1)
+    assert (orphan["customer_id"], orphan["customer_sk"], orphan["ship_date_sk"]) == (None, -1, -1)
+    [month] = house.rows("delivery_performance")
+    assert (month["ship_month"], month["service_level"], month["country_code"]) == (date(2025, 1, 1), "unknown", "DE")
+    assert (month["shipments"], month["delivered"], month["on_time"], month["lost"]) == (3, 2, 1, 1)
+    assert (month["on_time_rate"], month["avg_transit_hours"], month["shipping_cost"]) == (Decimal("0.5000"), Decimal("25.00"), Decimal("3.50"))
+    whole = house.row("customer_360")
+    assert (whole["shipments"], whole["delivered_shipments"], whole["late_shipments"], whole["open_shipments"]) == (3, 2, 1, 0)
+    assert (whole["on_time_rate"], whole["last_delivered_at"]) == (Decimal("0.5000"), at("2025-02-02", "00:00:00.000001"))
+
+
+def test_customer_360_sees_only_what_had_happened(house: House) -> None:
+    as_of = at("2025-02-01")
+    house.location("L1", BIRTH, "DE")
+    house.customer("C1", BIRTH, first_name="Ann", last_name="Lee", location_id="L1")
+    house.customer("C2", BIRTH)
+    for purpose, granted, moment in (
+        ("marketing_email", True, at("2025-01-01")),
+        ("marketing_email", False, at("2025-01-02")),
+        ("marketing_email", True, as_of + timedelta(seconds=1)),
+        ("profiling", True, as_of),
+    ):
+        house.add("consents", {"customer_id": "C1", "purpose": purpose, "granted": granted, "updated_at": moment})
+    for number, (moment, kind) in enumerate(
+        [(at("2025-01-03"), "session_start"), (as_of, "product_view"), (as_of + timedelta(microseconds=1), "add_to_cart")]
+    ):
+        house.event(number, "C1", moment, kind)
+    house.event(9, None, at("2025-01-03"))
+    house.product("P1", BIRTH, category="Toys")
+    house.product("P2", BIRTH, category="Books")
+    house.order("O1", "C1", at("2025-01-05"))
+    house.item("I1", "O1", "P1")
+    house.item("I2", "O1", "P2")
+    house.payment("T1", "O1", at("2025-01-05"), status="pending")
+    house.payment("T1", "O1", at("2025-01-06"))
+    house.payment("T2", "O1", at("2025-01-06"), status="failed")
+    house.payment("T3", "O1", at("2025-01-07"), "4.00", transaction_type="refund")
+    house.build_all(as_of)
+    whole = house.row("customer_360", customer_id="C1")
+    assert (whole["full_name"], whole["country_code"]) == ("Ann Lee", "DE")
+    assert (whole["consent_marketing_email"], whole["consent_profiling"], whole["consent_third_party"]) == (False, True, None)
+    assert (whole["web_events"], whole["web_sessions"], whole["product_views"], whole["carts"]) == (2, 1, 1, 0)
+    assert (whole["first_seen_at"], whole["last_seen_at"]) == (at("2025-01-03"), as_of)
+    assert whole["favourite_category"] == "Books"  # a tie: the smaller name
+    assert (whole["payments"], whole["failed_payments"]) == (2, 1)
+    assert (whole["captured_amount"], whole["refunded_amount"]) == (Decimal("10.00"), Decimal("4.00"))
+    assert (whole["failed_payment_rate"], whole["risk_score"], whole["risk_level"]) == (Decimal("0.5000"), 15, "low")
+    idle = house.row("customer_360", customer_id="C2")
+    zeros = ("orders", "segment_orders", "shipments", "payments", "web_events", "revenue_amount", "captured_amount", "risk_score")
+    assert {idle[c] for c in zeros} == {0}
+    nulls = ("on_time_rate", "return_rate", "cancellation_rate", "failed_payment_rate", "last_seen_at", "recency_days", "last_order_id")
+    assert {idle[c] for c in nulls} == {None}
+    assert (idle["segment"], idle["risk_level"]) == ("Prospect", "low")
+
+
+def test_dates_span_whole_years_and_grow(house: House) -> None:
+    house.order("O1", "C1", at("2024-06-01"))
+    house.build("dim_date", at("2025-01-01"))
+    assert len(house.rows("dim_date")) == 366 + 1
+    leap = house.row("dim_date", date_sk=20240229)
+    assert (leap["month_name"], leap["day_name"], leap["day_of_week"], leap["iso_week"]) == ("February", "Thursday", 4, 9)
+    assert (leap["is_month_end"], leap["is_weekend"], leap["day_of_year"], leap["quarter"]) == (True, False, 60, 1)
+    house.shipment("S1", "O1", at("2024-07-01"), promised_at=at("2025-01-01"))
+    assert house.build("dim_date", at("2025-01-01")).affected is None
+    assert len(house.rows("dim_date")) == 366 + 365 + 1
+    house.order("O2", "C1", at("2025-06-01"))
+    assert house.build("dim_date", at("2025-01-01")).affected == 0
+
+
+def test_increments_give_the_rows_of_a_full_build(house: House) -> None:
+    """Ten days of everything that happens to a company, some of it late or out of order; then a rerun, then in full."""
+    for number in range(5):
+        house.product(f"P{number}", at("2025-01-01"), category=("Toys", "Books")[number % 2])
+    house.build_all(at("2025-01-01"))
+    for day in range(1, 11):
+        today = at(f"2025-01-{day:02d}", "08:00:00")
+        house.location(f"L{day}", today, ("US", "DE")[day % 2])
+        house.customer(f"C{day}", today, location_id=f"L{day}", loyalty_tier="none")
+        if day > 2:
+            house.customer(f"C{day - 2}", today, location_id=f"L{day}", loyalty_tier=("none", "gold")[day % 2])
+            house.customer(f"C{day - 1}", today - timedelta(days=3), loyalty_tier="silver")
+            house.location(f"L{day - 1}", today, "FR")
+            house.product(f"P{day % 5}", today - timedelta(hours=day), unit_cost=Decimal(day))
+        for order in range(2):
+            identifier = f"O{day}{order}"
+            if (day, order) != (4, 1):
+                house.order(identifier, f"C{day + order}", today - timedelta(days=4 * order), location_id=f"L{day + order}")
+            for line in range(order + 1):
+                item = {"discount_amount": Decimal("0.33"), "updated_at": today, "line_number": line + 1}
+                house.item(f"I{identifier}{line}", identifier, f"P{(day + line) % 6}", quantity=day, price="9.99", **item)
+            house.payment(f"T{identifier}", identifier, today, status=("captured", "failed")[day % 2])
+            house.shipment(f"S{identifier}", identifier, today, location_id=f"L{day + order}")
+        if day > 3:
+            old = day - 3
+            status = {"status": ("completed", "cancelled", "returned")[day % 3]}
+            house.order(f"O{old}0", f"C{old}", at(f"2025-01-{old:02d}", "08:00:00"), **status, updated_at=today, location_id=f"L{old}")
+            house.item(f"IO{old}00", f"O{old}0", f"P{old % 6}", quantity=old, price="9.99", returned_quantity=1, updated_at=today)
+            house.shipment(f"SO{old}0", f"O{old}0", today, status="delivered", shipped_at=today - timedelta(days=2), promised_at=today - timedelta(hours=day), delivered_at=today - timedelta(hours=6))
+        if day == 6:  # an item that changes its order, an order that changes its customer and day
+            house.item("IO500", "O51", "P0", quantity=5, price="9.99", updated_at=today)
+            house.order("O51", "C1", at("2025-01-02"), updated_at=today)
+        if day == 8:  # the order that never came, and an older version of one that is known
+            house.order("O41", "C5", at("2024-12-31"), location_id="L99")
+            house.order("O70", "C9", at("2025-01-07"), "cancelled", updated_at=at("2025-01-01"))
+        house.add("consents", {"customer_id": f"C{day}", "purpose": "profiling", "granted": day % 2 == 0, "updated_at": today})
+        house.add("stock", {"movement_id": f"M{day}", "product_id": f"P{day % 5}", "warehouse": "w", "movement_type": "receipt", "quantity": day, "moved_at": today})
+        house.event(day, f"C{day}", today, "session_start")
+        house.event(100 + day, f"C{max(day - 3, 1)}", today - timedelta(days=day % 4), "add_to_cart")
+        house.event(200 + day, "C1", today + timedelta(days=2), "page_view")
+        if day in {1, 2, 5, 6, 8, 9, 10}:
+            modes = house.build_all(at("2025-01-01") + timedelta(days=day))
+    scoped = ("dim_customer", "dim_product", "dim_location", "fact_sales", "fact_logistics", "fact_orders", "sales_daily", "customer_activity", "customer_360")
+    assert {modes[f"gold.{table}"] for table in scoped} == {"incremental"}
+
+    as_of = at("2025-01-11")
+    before = {name: house.lake.snapshot(name) for name in GOLD}
+    assert set(house.build_all(as_of).values()) == {"no-op"}
+    assert {name: house.lake.snapshot(name) for name in GOLD} == before
+    assert_same_as_full(house, as_of)
+    # and once more with time alone moving on: segments and recency follow without any new row
+    later = as_of + timedelta(days=100)
+    modes = house.build_all(later)
+    assert modes["gold.fact_sales"] == "no-op"
+    assert {r["segment"] for r in house.rows("customer_360")} <= {"Churned", "Prospect"}
+    assert_same_as_full(house, later)
+    modes = house.build_all(as_of)
+    assert_same_as_full(house, as_of)
+
+
+def test_every_commit_says_what_it_was_built_from(house: House) -> None:
+    house.customer("C1", BIRTH)
+    build = house.build("dim_customer", at("2025-02-01"))
+    assert (build.mode, build.rows, build.affected) == ("full", 2, None)
+    commit = house.lake.last_commit("gold.dim_customer")
+    assert commit is not None
+    assert commit.sources == {"silver.customers": house.lake.snapshot("silver.customers")}
+    assert (commit.run_id, commit.watermark, commit.contract_version) == ("test", "2025-01-01", get_contract("gold.dim_customer").version)
+
+
+def test_a_changed_rule_is_a_full_build(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.customer("C1", BIRTH)
+    house.build("dim_customer", at("2025-02-01"))
+    house.customer("C2", BIRTH)
+    monkeypatch.setattr("c360_assets.gold.runner._rule", lambda plan: "another text")
+    build = house.build("dim_customer", at("2025-02-01"))
+    assert (build.mode, build.reason) == ("full", "its SQL file changed")
+
+
+def test_refusals_name_their_mend(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="no time zone"):
+        house.build("dim_date", datetime(2025, 1, 1))
+    with pytest.raises(SettingsError, match="use one of gold.dim_customer"):
+        house.build("dim_nothing", at("2025-01-01"))
+    with pytest.raises(LakehouseError, match="materialise gold.dim_customer first"):
+        house.build("fact_sales", at("2025-01-01"))
+    house.customer("C1", BIRTH)
+    house.build_all(at("2025-01-01"))
+    with pytest.raises(LakehouseError, match="materialise gold.customer_value as of the same moment first"):
+        house.build("customer_360", at("2025-01-02"))
+    snapshot = house.lake.snapshot("gold.dim_location")
+    monkeypatch.setattr(type(GOLD["gold.dim_location"]), "sql", property(lambda plan: "select 1 as location_sk, 2 as other"))
+    with pytest.raises(ContractError, match="lacks location_id, street"):
+        house.build("dim_location", at("2025-01-01"), full=True)
+    assert house.lake.snapshot("gold.dim_location") == snapshot
+
+
+def assert_same_as_full(house: House, as_of: datetime) -> None:
+    incremental = house.frames()
+    assert set(house.build_all(as_of, full=True).values()) == {"full"}
+    full = house.frames()
+    for name in GOLD:
+        assert incremental[name].equals(full[name]), f"{name}: {incremental[name]} is not {full[name]}"
