@@ -84,7 +84,7 @@ ENTITIES = {
                 "moved_at": MOMENT,
             },
             required=("movement_id", "product_id", "warehouse", "movement_type", "quantity", "moved_at"),
-            lower=("movement_type",), parents={"product_id": "P999999"},
+            lower=("movement_type",), parents={"product_id": "P9999999"},
         ),
         Entity(
             name="orders", system="shop", format="csv", key=("order_id",), moment="updated_at",
@@ -102,7 +102,7 @@ ENTITIES = {
                 "unit_price": MONEY, "discount_amount": MONEY, "returned_quantity": LONG, "updated_at": MOMENT,
             },
             required=("order_item_id", "order_id", "product_id", "quantity", "unit_price", "updated_at"),
-            parents={"order_id": "O999999999", "product_id": "P999999"},
+            parents={"order_id": "O999999999", "product_id": "P9999999"},
         ),
         Entity(
             name="transactions", system="payments", format="jsonl", key=("transaction_id",), moment="occurred_at",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -65,17 +66,18 @@ def _out_of_range(
     low, high = DEFAULT_BOUNDS.get(column.type, (None, None))
     low, high = column.minimum or low, column.maximum or high
     if low is not None:
-        out = out | (values < _bound(low, column)).fill_null(value=False)
+        out = out | (values < _bound(low, column.type)).fill_null(value=False)
     if high is not None:
-        out = out | (values > _bound(high, column)).fill_null(value=False)
+        out = out | (values > _bound(high, column.type)).fill_null(value=False)
     return _any(out)
 
 
-def _bound(text: str, column: Column) -> pl.Series:
-    lenient = Column(column.name, column.type, standardise=("timestamp_utc",))
-    value, _ = parse(pl.Series([text], dtype=pl.String), lenient)
-    if value.null_count():
-        raise ContractError(f"Column '{column.name}' has the bound '{text}', which is no {column.type}", "correct it")
+@cache
+def _bound(text: str, type_: str) -> pl.Series:
+    column = Column("bound", type_, standardise=("timestamp_utc",))
+    value, well_formed = parse(pl.Series([text], dtype=pl.String), column)
+    if value.null_count() or not (well_formed is None or well_formed.all()):
+        raise ContractError(f"The contract's bound '{text}' is no {type_}", "correct the minimum or maximum")
     return value
 
 

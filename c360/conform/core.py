@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from c360.contracts.model import Column, Contract
 
 _ROW = ":row"
+_SMALL = 10_000  # rows below which threads cost more than they gain
 _CONFLICT = "conflicting_duplicate"
 
 
@@ -50,8 +51,7 @@ def conform(
 
     readable = frame.get_column("_error").is_null()
     rows = frame if readable.all() else frame.filter(readable)
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        checked = list(pool.map(lambda c: check(rows.get_column(c.source or c.name), c), columns))
+    checked = _check_all(rows, columns)
     values = rows.select(_ROW, *POSITION, "_batch_date").with_columns(c.values for c in checked)
     failed = _first_failure(checked)
     fates = deduplicate(
@@ -83,6 +83,14 @@ def _require(frame: pl.DataFrame, columns: Sequence[Column], contract: Contract)
             f"{contract.name} reads the column '{missing[0]}', which its source does not have",
             "name the source column in the contract, or rebuild the source table",
         )
+
+
+def _check_all(rows: pl.DataFrame, columns: Sequence[Column]) -> list[Checked]:
+    received = [rows.get_column(column.source or column.name) for column in columns]
+    if rows.height < _SMALL:
+        return list(map(check, received, columns))
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        return list(pool.map(check, received, columns))
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:

@@ -77,12 +77,18 @@ def _doubles(text: pl.Series) -> Parsed:
     values = text.cast(pl.Float64, strict=False)
     finite = values.is_finite()
     if finite.all() and values.null_count() == text.null_count():
-        return values + 0.0, None  # + 0.0: -0 becomes 0
+        return _unsigned_zero(values), None
     well_formed = text.str.contains(_NUMBER)
     # The cast knows no bare point at the end ("5."): give it the zero.
     padded = text.str.replace(r"^([+-]?[0-9]+)\.($|[eE])", "${1}.0${2}")
-    values = padded.cast(pl.Float64, strict=False) + 0.0
+    values = _unsigned_zero(padded.cast(pl.Float64, strict=False))
     return _where(well_formed & values.is_finite(), values), well_formed
+
+
+def _unsigned_zero(values: pl.Series) -> pl.Series:
+    """The values with 0 for -0: equal numbers must look equal (adding 0.0 is optimised away)."""
+    zero = values == 0
+    return pl.select(pl.when(zero).then(0.0).otherwise(values)).to_series() if zero.any() else values
 
 
 def _decimals(text: pl.Series, precision: int, scale: int) -> Parsed:

@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from c360.engines import jars, ports
 from c360.engines.java import find_java
 from c360.engines.process import EngineSpec
+from c360.engines.spark_client import connect, session
 from c360.engines.spark_conf import jar_groups, properties_text, spark_conf, work_dir
 from c360.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pyspark.sql import SparkSession
-
     from c360.settings import Settings
 
-CONNECT_TIMEOUT = 8.0  # seconds for a server that does not answer at all
-REFUSED_TIMEOUT = 3.0  # seconds for a port that nothing listens on
+__all__ = ["SparkConnectServer", "connect", "session"]
+
 MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 # What Spark reaches into on Java 17 and later. Its own launch script adds a module that the packaged Java lacks.
 OPENS = (
@@ -159,66 +154,6 @@ class SparkConnectServer:
                 stream.write(properties_text(spark_conf(self.settings)))
         except OSError as error:
             raise EngineError(f"{work} cannot be written ({error.strerror})", "set C360_HOME, or free space") from error
-
-
-def connect(settings: Settings) -> SparkSession:
-    """A fresh session on the Spark of these settings; end it with ``stop()``.
-
-    The client's own policy retries for minutes when a server is gone; here every call gives up within seconds.
-
-    Raises:
-        EngineError: no server answers (in less than 15 s).
-    """
-    import grpc  # type: ignore[import-untyped]
-    from pyspark.errors import PySparkException
-    from pyspark.sql.connect.client.core import DefaultChannelBuilder
-    from pyspark.sql.connect.client.retries import DefaultPolicy
-    from pyspark.sql.connect.session import SparkSession as ConnectSession
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    remote = settings.spark_remote or SparkConnectServer(settings).remote
-    mend = (
-        "check C360_SPARK_REMOTE"
-        if settings.spark_remote
-        else "start it with `c360 up spark`; `c360 status` and the log in the logs folder say more"
-    )
-    try:
-        builder = DefaultChannelBuilder(remote)
-        _wait_for_port(builder.endpoint)
-        channel = builder.toChannel()
-        try:
-            grpc.channel_ready_future(channel).result(timeout=CONNECT_TIMEOUT)
-        finally:
-            channel.close()
-        spark = ConnectSession.builder.channelBuilder(builder).create()
-        spark.client.set_retry_policies(
-            [DefaultPolicy(max_retries=5, initial_backoff=100, backoff_multiplier=2.0, max_backoff=2000)]
-        )
-        spark.version  # noqa: B018 - the first call that needs the server to understand us
-    except (grpc.FutureTimeoutError, grpc.RpcError, PySparkException, OSError) as error:
-        reason = (str(error).strip() or "no answer in time").splitlines()[0]
-        raise EngineError(f"Spark does not answer at {remote} ({reason})", mend) from error
-    return cast("SparkSession", spark)
-
-
-@contextmanager
-def session(settings: Settings) -> Iterator[SparkSession]:
-    """``connect`` for the length of a block; the server forgets the session's temporary views afterwards."""
-    spark = connect(settings)
-    try:
-        yield spark
-    finally:
-        spark.stop()
-
-
-def _wait_for_port(endpoint: str) -> None:
-    """A refused connection is known at once; gRPC would hide it behind its own back-off."""
-    host, _, port = endpoint.rpartition(":")
-    deadline = time.monotonic() + REFUSED_TIMEOUT
-    while not ports.answers(int(port), host.strip("[]")):
-        if time.monotonic() > deadline:
-            raise ConnectionRefusedError("nothing listens there")
-        time.sleep(0.2)
 
 
 def _pyspark_home() -> Path:

@@ -48,7 +48,7 @@ class BadBytes:
 
     def __init__(self, data: bytes) -> None:
         text = data.decode("utf-8", "surrogateescape")
-        self._base = next(base for base in _MARK_BLOCKS if chr(base).encode()[:3] not in data)
+        self._base = next(base for base in _MARK_BLOCKS if not _in_use(base, data))
         self.data = _SURROGATES.sub(lambda m: chr(self._base + ord(m[0]) - 0xDC00), text).encode()
         self.pattern = f"[{chr(self._base + 0x80)}-{chr(self._base + 0xFF)}]"
         self._marks = re.compile(self.pattern)
@@ -63,6 +63,11 @@ class BadBytes:
             return text
         doubled = text.replace("\\", "\\\\")
         return self._marks.sub(lambda m: f"\\x{ord(m[0]) - self._base:02x}", doubled)
+
+
+def _in_use(base: int, data: bytes) -> bool:
+    """Whether the data holds a character like the marks of this block: 64 characters share their first three bytes."""
+    return any(chr(base + first).encode()[:3] in data for first in (0x80, 0xC0))
 
 
 def escape(data: bytes) -> str:

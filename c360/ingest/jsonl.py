@@ -41,7 +41,7 @@ def read_jsonl(data: bytes, where: str, declared: Sequence[str], required: Colle
     with _no_collection():
         for lines in _blocks(data):
             reader.take(lines)
-    if not reader.kept and data.lstrip().startswith(b"["):
+    if data.lstrip()[:1] == b"[" and (not reader.kept or data.lstrip()[1:2] in b"\r\n"):
         raise LandingError(f"{where} is one JSON array, not JSON Lines", "write one object per line (`jq -c '.[]'`)")
     if reader.kept and reader.seen - set(declared):
         check_columns(where, sorted(reader.seen), declared, required)

@@ -71,8 +71,14 @@ def _choice(
         fields, notes = _fields(column, profiles[source])
         return Choice(field, column.required, fields, round(confidence, 2), "; ".join(["by name and values", *notes]))
     if column.enum and len(column.enum) == 1:
-        return Choice(field, column.required, {"value": column.enum[0]}, 0.5, "the only value the contract allows; check that it is true here")
-    if target.silver.business_key == (column.name,) and (pair := _pair_key(taken, stats)):
+        return Choice(
+            field,
+            column.required,
+            {"value": column.enum[0]},
+            0.5,
+            "the only value the contract allows; check that it is true here",
+        )
+    if target.silver.business_key == (column.name,) and (pair := _pair_key(target, taken, stats)):
         template = "-".join(f"{{{part}}}" for part in pair)
         return Choice(field, column.required, {"key": template}, 0.6, "these columns together identify a record")
     if column.name == target.silver.version_column and (times := _times(taken, target, profiles)):
@@ -184,11 +190,20 @@ def _standard(value: str, column: Column) -> str:
     return text.lower() if "lower" in column.standardise else text.upper() if "upper" in column.standardise else text
 
 
-def _pair_key(taken: Map[str, tuple[str, float]], stats: Statistics) -> tuple[str, ...] | None:
-    """A pair that identifies records, preferably of columns that were placed."""
+def _pair_key(target: Target, taken: Map[str, tuple[str, float]], stats: Statistics) -> tuple[str, ...] | None:
+    """The pair that identifies records and looks most like a key: the parent's key first, then a number within it."""
+    columns = dict(zip(target.fields, target.columns, strict=True))
+    placed = {source: columns[field] for field, (source, _) in taken.items()}
+
+    def likeness(name: str) -> int:
+        column = placed.get(name)
+        if column is None:
+            return 0
+        return 3 if column.name.endswith("_number") else 2 if column.references else 1
+
     pairs = [k for k in stats.keys if len(k) == 2]
-    placed = {source for source, _ in taken.values()}
-    return max(pairs, key=lambda k: sum(c in placed for c in k), default=None)
+    best = max(pairs, key=lambda k: sum(map(likeness, k)), default=None)
+    return None if best is None else tuple(sorted(best, key=lambda n: likeness(n) == 3))
 
 
 def _times(taken: Map[str, tuple[str, float]], target: Target, profiles: Map[str, ColumnProfile]) -> str | None:

@@ -90,7 +90,7 @@ class Conversion:
         for batch in self.source.batches(self._wanted):
             table, malformed = batch.table, batch.malformed
             if left is not None:
-                table = table.slice(0, left)
+                table, malformed = _first(table, malformed, left)
                 left -= table.num_rows
             out = self._query(table.rename_columns([*map(self._names.internal, self._wanted), RECORD]))
             for column in self._marking:
@@ -284,3 +284,12 @@ def _match(name: str, columns: tuple[str, ...]) -> str | None:
 def _count(flags: pa.ChunkedArray[Any] | pa.Array[Any]) -> int:
     """How many are true; null is not."""
     return int(pc.sum(flags.cast(pa.int64())).as_py() or 0)
+
+
+def _first(table: pa.Table, malformed: tuple[Malformed, ...], count: int) -> tuple[pa.Table, tuple[Malformed, ...]]:
+    """The first ``count`` rows, and the malformed records that come before the last of them."""
+    if count > table.num_rows:
+        return table, malformed
+    table = table.slice(0, count)
+    last = table.column(RECORD)[-1].as_py() if count else 0
+    return table, tuple(m for m in malformed if m.record < last)

@@ -44,6 +44,10 @@ def sniff(path: Path, encoding: str | None = None) -> Sniffed:
         raise LandingError(f"{path.name} has no records", "export it again; there is nothing to land")
     if "\x00" in text[:1000]:
         raise LandingError(f"{path.name} is neither text nor Parquet", "export it as CSV, JSON Lines or Parquet")
+    if text.lstrip().startswith("[") and text.lstrip()[1:].lstrip().startswith("{"):
+        raise LandingError(
+            f"{path.name} is one JSON array, not JSON Lines", "write one object per line (jq -c '.[]' does it)"
+        )
     if text.lstrip().startswith("{"):
         return Sniffed(SourceSpec(format="jsonl", encoding=encoding), named=True)
     return _dialect(text, encoding)

@@ -19,6 +19,7 @@ Kind = Literal["empty", "integer", "decimal", "decimal_comma", "boolean", "date"
 
 SURE = 0.98
 VALUES = 25
+MAX_KEYS = 20
 NULLS = ("\\N", "NULL", "null", "N/A", "n/a", "None", "nan", "NaN")
 DAY_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y%m%d", "%d.%m.%y", "%m/%d/%y",
                "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y")  # fmt: skip
@@ -201,4 +202,4 @@ def _keys(sandbox: Sandbox, columns: tuple[ColumnProfile, ...], rows: int) -> tu
         count = sandbox.connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {pair} FROM sample)").fetchone()
         if count is not None and count[0] == rows:
             found.append((a, b))
-    return tuple(found[:5])
+    return tuple(found[:MAX_KEYS])

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMPRESSED: dict[str, Literal["gzip", "bz2", "zstd"]] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+LIKELY = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "iso8859_2", "iso8859_5", "iso8859_15", "koi8_r",
+          "mac_roman", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")  # fmt: skip
+TELLING = 12
+"""So many bytes beyond ASCII let a guess be more than the commonest encoding."""
 END = "\x1ec360-end-of-file\x1e"
 
 
@@ -79,7 +83,8 @@ def guess_encoding(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     around = _around_high_bytes(sample)
-    best = from_bytes(around).best()
+    few = sum(byte > 127 for byte in around) < TELLING
+    best = None if few else from_bytes(around, cp_isolation=list(LIKELY)).best()
     encoding = best.encoding if best else "cp1252"
     if around.decode(encoding, "replace") == around.decode("cp1252", "replace"):
         encoding = "cp1252"  # several fit: the commonest

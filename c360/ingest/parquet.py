@@ -74,7 +74,7 @@ def _text(array: pa.Array[Any]) -> StringArray:
         try:
             return array.cast(pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:
-            return pl.Series(array.cast(pa.binary())).cast(pl.String, strict=False).to_arrow().cast(pa.string())
+            return pa.array([None if value is None else _utf8(value) for value in array.to_pylist()], pa.string())
     if pa.types.is_timestamp(kind):
         return _timestamps(array)
     if pa.types.is_nested(kind):
@@ -84,6 +84,13 @@ def _text(array: pa.Array[Any]) -> StringArray:
         plain = array.cast(pa.float32()) if kind == pa.float16() else array
         return plain.cast(pa.string())
     return array.cast(pa.string())
+
+
+def _utf8(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _timestamps(array: pa.Array[Any]) -> StringArray:

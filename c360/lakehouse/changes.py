@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation
 
-from c360.lakehouse.ledger import lineage, read_commit
+from c360.lakehouse.ledger import RETENTION, lineage, read_commit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
-
-RETENTION = "retention"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ CONTRACT_VERSION = "c360.contract-version"
 WATERMARK = "c360.watermark"
 SOURCES = "c360.sources"
 OPERATION = "c360.operation"
-"""Set on upkeep commits only (``retention``, ``carry-forward``, ``base``): they bring no new data."""
+"""Set on upkeep commits only (``base``, ``retention``): they bring no new data."""
+RETENTION = "retention"
 TOKEN = "c360.commit"  # noqa: S105 - marks the snapshots of one staged write
 
 
@@ -108,13 +109,9 @@ def lineage(table: Table, ref: str = MAIN_BRANCH) -> Iterator[Snapshot]:
 
 
 def last_commit(table: Table, ref: str = MAIN_BRANCH) -> CommitInfo | None:
-    """The newest commit of data with a ledger; an upkeep commit that carries the ledger on, where that has expired."""
-    carried: CommitInfo | None = None
+    """The newest commit of data with a ledger, behind whatever upkeep and compaction came after it."""
     for snapshot in lineage(table, ref):
         info = read_commit(snapshot)
-        if info.run_id is None:
-            continue
-        if info.upkeep is None:
+        if info.run_id is not None and info.upkeep is None:
             return info
-        carried = carried or (info if info.sources or info.watermark else None)
-    return carried
+    return None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from c360_assets.gold import plans
-from c360_assets.gold.scope import Scope, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from c360_assets.gold.scope import Scope, Upstream
 
 DEFS = Path(__file__).parent.parent / "defs"
 
@@ -16,10 +20,11 @@ DEFS = Path(__file__).parent.parent / "defs"
 class GoldTable:
     """How one gold table is built.
 
-    ``inputs`` maps each name of the SQL file to the table it stands for; names that begin with ``latest_`` show the latest
-    version per business key only. ``carried`` names earlier results of the table itself, ``unknown_member`` says that the
-    file adds the unknown member through ``with_unknown``: carried rows are empty and the member is due in a full build
-    only. ``small`` results are collected and written without Spark, which saves a distributed commit.
+    ``inputs`` maps each name of the SQL file to the table it stands for; names that begin with ``latest_`` show the
+    latest version per business key only. ``carried`` names earlier results of the table itself, ``unknown_member`` says
+    that the file adds the unknown member through ``with_unknown``: carried rows are empty, and the member is due, in a
+    full build only. ``small`` results are collected and written without Spark, which saves a distributed commit.
+    ``as_of_inputs`` must have been built as of the same moment.
     """
 
     name: str
@@ -58,13 +63,21 @@ def _latest(*tables: str) -> dict[str, str]:
 
 _TABLES = (
     GoldTable(
-        "gold.dim_customer", "customers/dim_customer.sql", _same("silver.customers"), plans.dim_customer, unknown_member=True
+        "gold.dim_customer",
+        "customers/dim_customer.sql",
+        _same("silver.customers"),
+        plans.dim_customer,
+        unknown_member=True,
     ),
     GoldTable(
         "gold.dim_product", "products/dim_product.sql", _same("silver.products"), plans.dim_product, unknown_member=True
     ),
     GoldTable(
-        "gold.dim_location", "sales/dim_location.sql", _latest("silver.locations"), plans.dim_location, unknown_member=True
+        "gold.dim_location",
+        "sales/dim_location.sql",
+        _latest("silver.locations"),
+        plans.dim_location,
+        unknown_member=True,
     ),
     GoldTable(
         "gold.dim_date", "sales/dim_date.sql", _same("silver.orders", "silver.shipments"), plans.dim_date, small=True
@@ -72,7 +85,8 @@ _TABLES = (
     GoldTable(
         "gold.fact_sales",
         "sales/fact_sales.sql",
-        _latest("silver.order_items", "silver.orders") | _same("gold.dim_customer", "gold.dim_product", "gold.dim_location"),
+        _latest("silver.order_items", "silver.orders")
+        | _same("gold.dim_customer", "gold.dim_product", "gold.dim_location"),
         plans.fact_sales,
     ),
     GoldTable(

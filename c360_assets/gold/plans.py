@@ -6,7 +6,7 @@ import polars as pl
 
 from c360_assets.gold.scope import (
     TARGET,
-    RebuildNeeded,
+    RebuildNeededError,
     Scope,
     Slice,
     Upstream,
@@ -98,9 +98,13 @@ def fact_sales(up: Upstream) -> Scope:
         views={
             "latest_order_items": item_rows,
             "latest_orders": order_rows,
-            "dim_customer": Slice(up, "gold.dim_customer", "customer_id", order_rows.values("customer_id"), CUSTOMER_KEYS),
+            "dim_customer": Slice(
+                up, "gold.dim_customer", "customer_id", order_rows.values("customer_id"), CUSTOMER_KEYS
+            ),
             "dim_product": Slice(up, "gold.dim_product", "product_id", item_rows.values("product_id"), PRODUCT_KEYS),
-            "dim_location": Slice(up, "gold.dim_location", "location_id", order_rows.values("location_id"), LOCATION_KEYS),
+            "dim_location": Slice(
+                up, "gold.dim_location", "location_id", order_rows.values("location_id"), LOCATION_KEYS
+            ),
         },
         on="order_item_id",
         keys=keys,
@@ -136,7 +140,9 @@ def fact_logistics(up: Upstream) -> Scope:
         views={
             "latest_shipments": shipment_rows,
             "latest_orders": order_rows,
-            "dim_customer": Slice(up, "gold.dim_customer", "customer_id", order_rows.values("customer_id"), CUSTOMER_KEYS),
+            "dim_customer": Slice(
+                up, "gold.dim_customer", "customer_id", order_rows.values("customer_id"), CUSTOMER_KEYS
+            ),
             "dim_location": Slice(up, "gold.dim_location", "location_id", places_of, LOCATION_KEYS),
         },
         on="shipment_id",
@@ -187,7 +193,7 @@ def customer_activity(up: Upstream) -> Scope:
     """Events not counted yet: new ones up to the earlier moment, and all between the two moments."""
     before, now = up.built_as_of, up.as_of
     if before is None or now < before:
-        raise RebuildNeeded("events that were counted already lie after as_of")
+        raise RebuildNeededError("events that were counted already lie after as_of")
     columns = ("customer_id", "event_type", "event_timestamp")
     moment = pl.col("event_timestamp")
     late = up.added("silver.events", *columns).filter(moment <= before)

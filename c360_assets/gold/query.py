@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,16 @@ import pyarrow as pa
 
 from c360.contracts import get_contract
 from c360.errors import ContractError
-from c360_assets.gold.scope import TARGET, Scope, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
 
     from c360.contracts.model import Contract
     from c360_assets.gold.catalogue import GoldTable
+    from c360_assets.gold.scope import Scope, Slice
     from c360_assets.gold.upstream import LakeUpstream
 
 SHIPPED_ROWS = 50_000
@@ -37,9 +36,9 @@ def select(
 ) -> Iterator[DataFrame]:
     """The table's rows (of ``scope``; all without) as a lazy Spark frame, in the contract's columns and types.
 
-    The inputs are named subqueries of the one statement, so that queries of other tables in the same session cannot get
-    in each other's way; the few rows that travel along are temporary views until the block ends. Raises ContractError if
-    the SELECT and the contract name different columns.
+    The inputs are named subqueries of the one statement, so that queries of other tables in the same session cannot
+    get in each other's way; the few rows that travel along are temporary views until the block ends. Raises
+    ContractError if the SELECT and the contract name different columns.
     """
     configure(spark)
     views: list[str] = []
@@ -72,20 +71,21 @@ def statement(sql: str, bindings: Mapping[str, str]) -> str:
 
 def cast_to(contract: Contract, query: str) -> str:
     """``query`` with the contract's columns in its order and types; a value that does not fit fails the query."""
-    columns = ", ".join(f"cast(`{c.name}` as {_SPARK_TYPES.get(c.type, c.type)}) as `{c.name}`" for c in contract.columns)
+    columns = ", ".join(
+        f"cast(`{c.name}` as {_SPARK_TYPES.get(c.type, c.type)}) as `{c.name}`" for c in contract.columns
+    )
     return f"select {columns} from (\n{query}\n)"
 
 
 def latest(source: str, contract: Contract) -> str:
     """The latest version per business key of a silver table, or of a slice that holds all versions of its keys."""
-    key = ", ".join(contract.business_key)
-    return (
-        f"select * from (select *, row_number() over (partition by {key} order by {contract.version_column} desc) as nth "
-        f"from {source}) where nth = 1"
-    )
+    newest = f"partition by {', '.join(contract.business_key)} order by {contract.version_column} desc"
+    return f"select * from (select *, row_number() over ({newest}) as nth from {source}) where nth = 1"
 
 
-def _binding(spark: SparkSession, name: str, table: str, up: LakeUpstream, scope: Scope | None, views: list[str]) -> str:
+def _binding(
+    spark: SparkSession, name: str, table: str, up: LakeUpstream, scope: Scope | None, views: list[str]
+) -> str:
     pin = up.pin(table)
     pinned = f"lake.{table}" if pin is None else f"lake.{table} version as of {pin}"
     given = scope.views.get(name) if scope else None
@@ -96,7 +96,11 @@ def _binding(spark: SparkSession, name: str, table: str, up: LakeUpstream, scope
 def _carried(spark: SparkSession, name: str, up: LakeUpstream, scope: Scope | None, views: list[str]) -> str:
     target = f"lake.{up.name}"
     given = scope.views.get(name) if scope else None
-    return f"select * from {target} where false" if given is None else f"select * from {_narrowed(spark, given, target, views)}"
+    return (
+        f"select * from {target} where false"
+        if given is None
+        else f"select * from {_narrowed(spark, given, target, views)}"
+    )
 
 
 def _narrowed(spark: SparkSession, given: Slice | pl.DataFrame, source: str, views: list[str]) -> str:
@@ -108,12 +112,14 @@ def _narrowed(spark: SparkSession, given: Slice | pl.DataFrame, source: str, vie
         return f"(select {columns} from {source} where {given.negated})"
     if not given.negated and len(given.keys) <= SHIPPED_ROWS and given.frame.height <= SHIPPED_ROWS:
         # Spark cannot tell the types of no rows, so that an empty slice is left to the source
-        return _ship(spark, given.frame, views) if given.frame.height else f"(select {columns} from {source} where false)"
+        return (
+            _ship(spark, given.frame, views) if given.frame.height else f"(select {columns} from {source} where false)"
+        )
     keys = _ship(spark, given.keys.alias("key").to_frame(), views)
     if given.negated:
         return f"(select {columns} from {source} left anti join {keys} on {given.column} = key)"
     if given.by_day:
-        low, high = given.keys.min(), given.keys.max()
+        low, high = given.days()
         return (
             f"(select {columns} from {source} left semi join {keys} on cast({given.column} as date) = key "
             f"where {given.column} >= timestamp '{low} 00:00:00Z' "
@@ -144,6 +150,3 @@ def _same_columns(found: Iterable[str], contract: Contract) -> None:
         raise ContractError(f"The SELECT of {contract.name} lacks {', '.join(missing)}", _ANSWERED_BY_THE_CONTRACT)
     if unknown:
         raise ContractError(f"The SELECT of {contract.name} adds {', '.join(unknown)}", _ANSWERED_BY_THE_CONTRACT)
-
-
-__all__ = ["TARGET", "cast_to", "configure", "latest", "select", "statement"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,10 +16,12 @@ from c360.errors import LakehouseError, SettingsError
 from c360.lakehouse import Commit, Staged
 from c360_assets.gold.catalogue import GOLD, GoldTable
 from c360_assets.gold.query import select
-from c360_assets.gold.scope import RebuildNeeded, Scope
+from c360_assets.gold.scope import RebuildNeededError, Scope
 from c360_assets.gold.upstream import AS_OF, LakeUpstream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pyspark.sql import DataFrame, SparkSession
 
     from c360.contracts.model import Contract
@@ -135,7 +136,7 @@ def _scope(up: LakeUpstream, plan: GoldTable) -> tuple[Scope | None, str | None]
     """The plan of a refresh, or None and why the table is built in full instead."""
     try:
         scope = plan.plan(up)
-    except RebuildNeeded as error:
+    except RebuildNeededError as error:
         return None, str(error)
     affected = scope.affected or 0
     if affected > FEW_KEYS and affected > FULL_SHARE * up.target_rows:
@@ -157,7 +158,7 @@ def _write(lake: Lakehouse, staged: Staged, frame: DataFrame, plan: GoldTable, s
     writer = frame.writeTo(staged.spark_table).option("check-nullability", "false")
     for key, value in staged.spark_options.items():
         writer = writer.option(key, value)
-    writer.overwrite(lit(True))
+    writer.overwrite(lit(col=True))
     head = lake.table(plan.name).snapshot_by_name(staged.branch)
     return int(head.summary["total-records"] or 0) if head and head.summary else 0
 

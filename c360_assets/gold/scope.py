@@ -6,16 +6,19 @@ and over whole tables in a full build, so that both give the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-class RebuildNeeded(Exception):
+
+class RebuildNeededError(Exception):
     """A refresh cannot know what changed; the message says why. The runner then builds the table in full."""
 
 
@@ -34,7 +37,7 @@ class Upstream(Protocol):
         """Whether the table has another snapshot than the one consumed last."""
 
     def added(self, table: str, *columns: str) -> pl.DataFrame:
-        """Rows appended to a silver table since then. Raises RebuildNeeded if its history does not tell."""
+        """Rows appended to a silver table since then. Raises RebuildNeededError if its history does not tell."""
 
     def rewritten(self, table: str, *columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows of the data files that only the consumed snapshot has, and of those that only the pinned one has."""
@@ -64,7 +67,7 @@ class Slice:
         source = self.upstream.target() if self.table == TARGET else self.upstream.scan(self.table)
         column = pl.col(self.column)
         if self.by_day:
-            low, high = self.keys.min(), self.keys.max()
+            low, high = self.days()
             # the plain range lets whole files be skipped, which a day of a moment does not
             day = column.dt.date()
             inside = (column >= pl.lit(low).cast(UTC)) & (column < pl.lit(high).cast(UTC) + pl.duration(days=1))
@@ -72,6 +75,13 @@ class Slice:
         else:
             chosen = column.is_in(self.keys.implode())
         return source.filter(~chosen if self.negated else chosen).select(self.columns).collect()
+
+    def days(self) -> tuple[date, date]:
+        """The first and the last of its keys, which are days."""
+        low, high = self.keys.min(), self.keys.max()
+        assert isinstance(low, date)
+        assert isinstance(high, date)
+        return low, high
 
     def values(self, column: str) -> pl.Series:
         """The distinct non-null values of one of its columns."""
@@ -88,8 +98,8 @@ UTC = pl.Datetime("us", "UTC")
 class Scope:
     """The plan of a refresh.
 
-    ``views`` replaces inputs of the SQL file by slices or ready rows; the others are read whole. The result replaces the
-    target's rows whose ``on`` is one of ``keys``; without ``on`` it replaces all of them.
+    ``views`` replaces inputs of the SQL file by slices or ready rows; the others are read whole. The result replaces
+    the target's rows whose ``on`` is one of ``keys``; without ``on`` it replaces all of them.
     """
 
     views: Mapping[str, Slice | pl.DataFrame] = field(default_factory=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,11 @@ from c360.errors import LakehouseError
 from c360.lakehouse.changes import changes
 from c360.lakehouse.files import read_tasks
 from c360.lakehouse.ledger import CommitInfo, last_commit
-from c360_assets.gold.scope import RebuildNeeded
+from c360_assets.gold.scope import RebuildNeededError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from pyiceberg.table import Table
 
     from c360.lakehouse import Lakehouse
@@ -82,7 +83,7 @@ class LakeUpstream:
             return _frame(read_tasks(source, [], columns), columns)
         found = changes(source, self._known(table), columns)
         if found.is_full:
-            raise RebuildNeeded(f"{table} does not keep its history back to the snapshot consumed last")
+            raise RebuildNeededError(f"{table} does not keep its history back to the snapshot consumed last")
         return _frame(found.rows, columns)
 
     def rewritten(self, table: str, *columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -93,7 +94,7 @@ class LakeUpstream:
             return nothing, nothing
         known = self._known(table)
         if source.snapshot_by_id(known) is None:
-            raise RebuildNeeded(f"{table} does not keep its history back to the snapshot consumed last")
+            raise RebuildNeededError(f"{table} does not keep its history back to the snapshot consumed last")
         before = {task.file.file_path: task for task in source.scan(snapshot_id=known).plan_files()}
         after = {task.file.file_path: task for task in source.scan().plan_files()}
         gone = [task for path, task in before.items() if path not in after]
@@ -111,7 +112,7 @@ class LakeUpstream:
     def _known(self, table: str) -> int:
         known = self.consumed.get(table)
         if known is None:
-            raise RebuildNeeded(f"the last build did not read {table}")
+            raise RebuildNeededError(f"the last build did not read {table}")
         return known
 
 

@@ -38,7 +38,7 @@ def assert_balanced(
     position ends exactly once; a ledger row ends with its outcome, reason and column; any other record was accepted; a
     duplicate was kept as an accepted row; the counts agree with counts.json per entity and reason.
 
-    ``until`` limits all of it to the batches up to that day (counts.json, which knows totals only, is left out then).
+    ``until`` limits all of it to the batches up to that day; counts.json then has to agree day by day only.
     Returns the balance per entity: entity, generated, accepted, deduplicated, rejected, reasons. Raises AssertionError
     with every imbalance, counted, and the first positions of each.
     """
@@ -49,8 +49,9 @@ def assert_balanced(
         _load_actual(connection, accepted, deduplicated, rejected)
         problems = [problem for title, query in _CHECKS.items() for problem in _shown(connection, title, query)]
         balance = _balance(connection)
-    if until is None:
         counts = json.loads((truth / "counts.json").read_text(encoding="utf-8"))
+        problems += _daily_problems(connection, counts, until)
+    if until is None:
         problems += _counts_problems(counts, balance)
     if problems:
         raise AssertionError("\n  ".join(["the ledger does not balance:", *problems]))
@@ -152,19 +153,35 @@ def _balance(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return list(balance.values())
 
 
+def _daily_problems(connection: duckdb.DuckDBPyConnection, counts: Mapping[str, Any], until: date | None) -> list[str]:
+    """How the days depart from ``counts[entity]["days"][day]``: {generated, accepted, deduplicated, rejected}."""
+    actual: dict[tuple[str, str], dict[str, int]] = {}
+    for entity, day, records in connection.execute(
+        "SELECT entity, day, sum(records)::BIGINT FROM files GROUP BY ALL"
+    ).fetchall():
+        actual[entity, day] = {"generated": records, "accepted": 0, "deduplicated": 0, "rejected": 0}
+    for entity, day, outcome, count in connection.execute(
+        "SELECT entity, split_part(file, '/', 3), outcome, count(*) FROM happened GROUP BY ALL"
+    ).fetchall():
+        if (entity, day) in actual:  # a position that never landed has been told already
+            actual[entity, day][outcome] = count
+    stated = {
+        (entity, day): numbers
+        for entity, row in counts.items()
+        for day, numbers in row.get("days", {}).items()
+        if until is None or day <= until.isoformat()
+    }
+    differing = sorted(key for key in {*stated, *actual} if stated.get(key) != actual.get(key))
+    shown = [f"    {' '.join(key)}: {actual.get(key)}, counts.json {stated.get(key)}" for key in differing[:SHOWN]]
+    return [f"{len(differing)} days differ from counts.json", *shown] if differing else []
+
+
 def _counts_problems(counts: Mapping[str, Any], balance: list[dict[str, Any]]) -> list[str]:
-    """How the balance departs from counts.json.
-
-    Its form: ``{entity: {generated, accepted, deduplicated, rejected: {reason: n}}}``.
-
-    The entities may stand at the top level or under "entities"; anything else at the top level is not looked at.
-    """
-    stated = counts.get("entities", counts)
-    stated = {entity: row for entity, row in stated.items() if isinstance(row, Mapping) and "generated" in row}
-    problems = [f"counts.json does not know {row['entity']}" for row in balance if row["entity"] not in stated]
+    """How the balance departs from ``counts[entity]``: {generated, accepted, deduplicated, rejected: {reason: n}}."""
+    problems = [f"counts.json does not know {row['entity']}" for row in balance if row["entity"] not in counts]
     actual_rows = {row["entity"]: row for row in balance}
     nothing = {"generated": 0, "accepted": 0, "deduplicated": 0, "rejected": 0, "reasons": {}}
-    for entity, row in stated.items():
+    for entity, row in counts.items():
         actual = actual_rows.get(entity, nothing)
         reasons = {reason: count for reason, count in row["rejected"].items() if count}
         problems += [

@@ -73,3 +73,11 @@ def test_loading_the_graph_imports_no_engine() -> None:
     code = f"import sys; import c360_assets.definitions as d; d.defs(); print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert found.stdout.strip() == "[]"
+
+
+def test_what_a_gold_table_reads_is_what_its_contract_names() -> None:
+    from c360.contracts import get_contract
+    from c360_assets.gold import GOLD
+
+    unnamed = {name: set(plan.tables) - set(get_contract(name).upstream) for name, plan in GOLD.items()}
+    assert {name: tables for name, tables in unnamed.items() if tables} == {}

@@ -10,12 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+WHITE = "\t\n\v\f\r \x85\xa0\u1680"
+WHITE += "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 KEPT_FORMAT = {"\u200c", "\u200d"}
 DIGITS = set("0123456789")
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -43,7 +44,7 @@ def conform_by_hand(rows: list[dict[str, Any]], contract: Any, existing: list[di
         for column in business:
             try:
                 typed[column.name] = value_of(row[column.source or column.name], column)
-            except Refusal as refusal:
+            except RefusedError as refusal:
                 result.rejected.append((*at, refusal.reason, column.name, row[column.source or column.name]))
                 break
         else:
@@ -65,24 +66,24 @@ def value_of(text: str | None, column: Any) -> Any:
     text = clean(text, column)
     if text is None:
         if column.required:
-            raise Refusal("missing_required")
+            raise RefusedError("missing_required")
         return None
     value = typed_value(text, column)
     if column.type == "string":
         if column.max_length is not None and len(text) > column.max_length:
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
     else:
         defaults = {"timestamp": ("1970-01-01", "2100-12-31T23:59:59.999999"), "date": ("1970-01-01", "2100-12-31")}
         low, high = defaults.get(column.type, (None, None))
         low, high = column.minimum or low, column.maximum or high
         if low is not None and value < bound(low, column.type):
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
         if high is not None and value > bound(high, column.type):
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
     if column.enum and text not in column.enum:
-        raise Refusal("not_allowed")
+        raise RefusedError("not_allowed")
     if column.pattern and not re.search(column.pattern.replace("$", r"\Z"), text):
-        raise Refusal("not_allowed")
+        raise RefusedError("not_allowed")
     return value
 
 
@@ -96,9 +97,11 @@ def clean(text: str | None, column: Any) -> str | None:
         if step == "nfc":
             text = unicodedata.normalize("NFC", text)
         elif step == "strip_control":
-            text = "".join(" " if c in WHITE and ord(c) < 0x100 and c not in " \xa0" else c for c in text)
+            text = "".join(" " if c in WHITE and ord(c) < 0x100 and c != " " and c != "\xa0" else c for c in text)
             text = "".join(
-                c for c in text if unicodedata.category(c) not in ("Cc", "Cf") or c in KEPT_FORMAT or c in "\u0600\u06dd"
+                c
+                for c in text
+                if unicodedata.category(c) not in ("Cc", "Cf") or c in KEPT_FORMAT or c in "\u0600\u06dd"
             )
         elif step == "trim":
             text = text.strip(WHITE)
@@ -116,7 +119,7 @@ def bound(text: str, type_: str) -> Any:
         return date.fromisoformat(text)
     if type_ == "timestamp":
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    return Decimal(text) if type_ not in ("double",) else float(text)
+    return float(text) if type_ == "double" else Decimal(text)
 
 
 def typed_value(text: str, column: Any) -> Any:
@@ -126,38 +129,45 @@ def typed_value(text: str, column: Any) -> Any:
     if kind == "boolean":
         flags = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if text.lower() not in flags:
-            raise Refusal("bad_type")
+            raise RefusedError("bad_type")
         return flags[text.lower()]
     if kind in ("int", "long"):
         number = plain_number(text)
         if number is None or number != number.to_integral_value() or text.lstrip("+-").startswith("."):
-            raise Refusal("bad_type")
+            raise RefusedError("bad_type")
         if not -(2 ** (31 if kind == "int" else 63)) <= number < 2 ** (31 if kind == "int" else 63):
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
         return int(number)
     if kind.startswith("decimal"):
         precision, scale = map(int, kind[8:-1].split(","))
         number = plain_number(text)
         if number is None or number != round(number, scale):
-            raise Refusal("bad_type")
+            raise RefusedError("bad_type")
         if abs(number) >= Decimal(10) ** (precision - scale):
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
         return number
     if kind == "double":
         mantissa, _, exponent = text.replace("E", "e").partition("e")
         sound = plain_number(mantissa) is not None
         if "e" in text.lower():
-            sound = sound and exponent.lstrip("+-") != "" and set(exponent[1:] if exponent[0] in "+-" else exponent) <= DIGITS
+            sound = (
+                sound
+                and exponent.lstrip("+-") != ""
+                and set(exponent[1:] if exponent[0] in "+-" else exponent) <= DIGITS
+            )
         if not sound:
-            raise Refusal("bad_type")
+            raise RefusedError("bad_type")
         if abs(float(text)) == float("inf"):
-            raise Refusal("out_of_range")
+            raise RefusedError("out_of_range")
         return float(text) or 0.0
     if kind == "date":
-        moment = instant(text, naive=True)
+        try:
+            moment = instant(text, naive=True)
+        except RefusedError:  # an offset that leaves the calendar is an offset, and a day has none
+            raise RefusedError("bad_type") from None
         zone = text[10:].replace(":", "").replace("00", "").strip("T Z+-.0")
         if zone or moment.time() != datetime.min.time():
-            raise Refusal("bad_type")
+            raise RefusedError("bad_type")
         return moment.date()
     return instant(text, naive="timestamp_utc" in column.standardise)
 
@@ -194,7 +204,9 @@ def instant(text: str, *, naive: bool) -> datetime:
                             raise ValueError
                         if number(hours) > 23 or number(minutes or "00") > 59:
                             raise ValueError
-                        offset = timedelta(hours=number(hours), minutes=number(minutes or "00")) * (1 if sign == "+" else -1)
+                        offset = timedelta(hours=number(hours), minutes=number(minutes or "00")) * (
+                            1 if sign == "+" else -1
+                        )
                         time = time[:i]
                         break
                 else:
@@ -204,7 +216,7 @@ def instant(text: str, *, naive: bool) -> datetime:
             raise ValueError
         clock, dot, fraction = time.partition(".")
         parts = clock.split(":") if time else []
-        if time == "" and text[10:] or len(parts) > 3 or any(len(p) != 2 for p in parts):
+        if (time == "" and text[10:]) or len(parts) > 3 or any(len(p) != 2 for p in parts):
             raise ValueError
         if dot and (len(parts) != 3 or not 1 <= len(fraction) <= 9):
             raise ValueError
@@ -213,11 +225,11 @@ def instant(text: str, *, naive: bool) -> datetime:
         number(fraction or "0")
         local = datetime(year, month, dom, hour, minute, second, micro, tzinfo=UTC)
     except ValueError:
-        raise Refusal("bad_type") from None
+        raise RefusedError("bad_type") from None
     try:
         return local - offset
     except OverflowError:
-        raise Refusal("out_of_range") from None
+        raise RefusedError("out_of_range") from None
 
 
 def number(text: str) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -13,7 +12,12 @@ from c360.engines.process import TOKEN, EngineSpec, port_check
 from c360.engines.stack import Stack
 from c360.engines.state import StackState
 from c360.errors import EngineError
-from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from c360.settings import Settings
 
 SERVE = """
 import socket, sys, time

@@ -14,13 +14,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from c360.engines import jars
 from c360.errors import EngineError
 from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BODY = os.urandom(300_000)
 PATH = "org/example/thing/1.0/thing-1.0.jar"
@@ -218,7 +221,7 @@ def test_two_processes_download_once(repo: Repo, mirror: Mirror) -> None:
 
 
 def test_unknown_group(repo: Repo) -> None:
-    with pytest.raises(EngineError, match="no group 'other'.*thing"):
+    with pytest.raises(EngineError, match=r"no group 'other'.*thing"):
         repo.fetch("other")
 
 
@@ -269,7 +272,10 @@ def test_iceberg_jars_have_one_version() -> None:
     ("coordinates", "path"),
     [
         ("org.a.b:c-d_2.13:1.0", "org/a/b/c-d_2.13/1.0/c-d_2.13-1.0.jar"),
-        ("org.gaul:s3proxy:4.1.0:jar-with-dependencies", "org/gaul/s3proxy/4.1.0/s3proxy-4.1.0-jar-with-dependencies.jar"),
+        (
+            "org.gaul:s3proxy:4.1.0:jar-with-dependencies",
+            "org/gaul/s3proxy/4.1.0/s3proxy-4.1.0-jar-with-dependencies.jar",
+        ),
         ("io.x:app:3.3:all@tar.gz", "io/x/app/3.3/app-3.3-all.tar.gz"),
     ],
 )

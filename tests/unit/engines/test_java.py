@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from c360.engines.java import find_java
 from c360.errors import EngineError
 from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def fake_java(home: Path, version: str) -> Path:
@@ -33,9 +36,7 @@ def test_packaged_java_works_with_none_on_the_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "major"), [("17.0.15", 17), ("21", 21)])
-def test_fitting_java_home_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, major: int
-) -> None:
+def test_fitting_java_home_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, major: int) -> None:
     home = fake_java(tmp_path / "jdk", version)
     monkeypatch.setenv("JAVA_HOME", str(home))
     java = find_java(Settings(home=tmp_path))
@@ -55,11 +56,11 @@ def test_named_java_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_named_java_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="No working Java.*C360_JAVA_HOME"):
+    with pytest.raises(EngineError, match=r"No working Java.*C360_JAVA_HOME"):
         find_java(Settings(home=tmp_path, java_home=tmp_path / "nowhere"))
 
 
 def test_named_java_that_is_too_old_is_refused(tmp_path: Path) -> None:
     old = fake_java(tmp_path / "old", "1.8.0_392")
-    with pytest.raises(EngineError, match="Java 8 .*too old.*Java 17"):
+    with pytest.raises(EngineError, match=r"Java 8 .*too old.*Java 17"):
         find_java(Settings(home=tmp_path, java_home=old))

@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -22,6 +22,9 @@ from c360.errors import EngineError
 from c360.settings import Settings
 from tests.conftest import free_port
 from tests.unit.engines.engine_specs import SERVE, eventually, gone, pid_in, server, spec, tagged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IDLE = "import time; time.sleep(600)"
 
@@ -111,9 +114,9 @@ def test_stopped_engine_is_silent_not_running(settings: Settings, port: int) -> 
 
 
 def test_port_of_a_stranger_names_the_setting(settings: Settings, port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)):
-        with pytest.raises(EngineError, match=rf"Port {port}.*pid {os.getpid()}.*C360_TOY_PORT"):
-            server(settings, port).up("toy")
+    refusal = pytest.raises(EngineError, match=rf"Port {port}.*pid {os.getpid()}.*C360_TOY_PORT")
+    with socket.create_server(("127.0.0.1", port)), refusal:
+        server(settings, port).up("toy")
     assert tagged(settings) == []
 
 
@@ -202,7 +205,9 @@ def test_never_ready_is_given_up_without_orphans(settings: Settings, port: int) 
     with pytest.raises(EngineError, match=rf"not ready after 1 s \(port {port} does not answer\)"):
         stack.up("toy")
     assert stack.status() == []
-    assert [p for p in psutil.process_iter() if IDLE in " ".join(_command(p)) and str(settings.home) in _command(p)] == []
+    assert [
+        p for p in psutil.process_iter() if IDLE in " ".join(_command(p)) and str(settings.home) in _command(p)
+    ] == []
 
 
 def test_failure_of_one_ends_the_others_of_the_same_start(settings: Settings, port: int, tmp_path: Path) -> None:
@@ -237,10 +242,16 @@ def test_home_that_cannot_be_written(tmp_path: Path, port: int) -> None:
 
 
 def test_running_ends_with_its_block(settings: Settings, port: int) -> None:
-    with pytest.raises(ZeroDivisionError), server(settings, port).running("toy") as stack:
-        pid = stack.status()[0].pid
-        raise ZeroDivisionError
-    assert gone(pid)
+    stack, pids = server(settings, port), []
+
+    def block() -> None:
+        with stack.running("toy"):
+            pids.append(stack.status()[0].pid)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
+    assert gone(pids[0])
     assert stack.status() == []
 
 
@@ -308,12 +319,15 @@ def test_state_file_holds_no_more_than_the_processes(settings: Settings, port: i
     assert json.loads((settings.home / "stack.json").read_text())["engines"] == {}
 
 
-def test_down_inside_an_engine_spares_the_caller(settings: Settings, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_down_inside_an_engine_spares_the_caller(
+    settings: Settings, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (engine,) = server(settings, port).up("toy")
     token = StackState(settings.home).entries()["toy"].token
     root = Path(__file__).parents[3]
     script = (
-        "import sys; from pathlib import Path; from c360.settings import Settings; from c360.engines.stack import Stack\n"
+        "import sys; from pathlib import Path\n"
+        "from c360.settings import Settings; from c360.engines.stack import Stack\n"
         "print(Stack(Settings(home=Path(sys.argv[1]))).down())"
     )
     command = [sys.executable, "-c", script, str(settings.home)]

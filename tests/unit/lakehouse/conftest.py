@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from c360.lakehouse import Lakehouse
-from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from c360.settings import Settings
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from c360.contracts import Column, Contract, PartitionBy, to_arrow
 from c360.lakehouse import Commit, Lakehouse
-
-UTC = timezone.utc
 
 
 def contract(

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,8 +19,7 @@ from hypothesis import strategies as st
 from c360.contracts import Column, Contract, PartitionBy, to_arrow
 from c360.lakehouse import Lakehouse
 from c360.settings import Settings
-
-from tests.unit.lakehouse.shapes import commit, contract, put
+from tests.unit.lakehouse.shapes import commit, contract
 
 KEYS: dict[str, st.SearchStrategy[Any]] = {
     "long": st.integers(-3, 12),
@@ -37,7 +35,6 @@ PARTITIONINGS = {
     "by bucket of the key": (PartitionBy("key", "bucket[3]"),),
     "by the key": (PartitionBy("key", "identity"),),
 }
-_names = count()
 
 
 def shape(kind: str, partitioning: tuple[PartitionBy, ...], name: str) -> Contract:
@@ -62,7 +59,7 @@ def row(kind: str) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 def same(value: Any) -> Any:
-    """Equal values, equal tokens: NaN is itself, and −0 is 0."""
+    """Equal values, equal tokens: NaN is itself, and minus zero is zero."""
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else value + 0.0
     return value
@@ -88,13 +85,32 @@ def shared() -> Any:
         yield lake
 
 
+def made(lake: Lakehouse, kind: str, partitioning: str) -> Contract:
+    of = shape(kind, PARTITIONINGS[partitioning], f"silver.t{CASES.index((kind, partitioning))}")
+    lake.ensure(of)
+    return of
+
+
+def fill(lake: Lakehouse, of: Contract, rows: list[tuple[Any, ...]], cut: int) -> None:
+    """Make ``rows`` all that the table holds, in two groups of files."""
+    with lake.stage(of.name, commit()) as staged:
+        staged.overwrite(table_of(rows[:cut], of))
+        staged.append(table_of(rows[cut:], of))
+        staged.publish()
+
+
 def unique(rows: list[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
     return list({token(row, width): row for row in rows}.values())
 
 
-CASES = [(kind, name) for kind in KEYS for name in PARTITIONINGS if (kind, name) != ("double", "by bucket of the key")]
+CASES = [
+    *((kind, "none") for kind in KEYS),
+    # No table is partitioned by a floating column: Iceberg has no expression that finds a NaN partition.
+    *((kind, "by the key") for kind in ("string", "date", "timestamp", "decimal(12,2)")),
+    *((kind, name) for kind in ("long", "string") for name in ("by another column", "by bucket of the key")),
+]
 few = hypothesis_settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     database=None,
@@ -103,20 +119,16 @@ few = hypothesis_settings(
 
 
 @pytest.mark.parametrize(("kind", "partitioning"), CASES)
-@pytest.mark.parametrize("width", [1, 2])
 @few
 @given(data=st.data())
 def test_merge_gives_what_a_dictionary_gives(
-    shared: Lakehouse, kind: str, partitioning: str, width: int, data: st.DataObject
+    shared: Lakehouse, kind: str, partitioning: str, data: st.DataObject
 ) -> None:
-    lake = shared
-    of = shape(kind, PARTITIONINGS[partitioning], f"silver.m{next(_names)}")
-    lake.ensure(of)
+    lake, width = shared, data.draw(st.integers(1, 2), label="key columns")
+    of = made(lake, kind, partitioning)
     on = ["key", "part"][:width]
     existing = unique(data.draw(st.lists(row(kind), max_size=14), label="existing"), width)
-    cut = data.draw(st.integers(0, len(existing)), label="files cut at")
-    for part in (existing[:cut], existing[cut:]):
-        put(lake, of.name, table_of(part, of))
+    fill(lake, of, existing, data.draw(st.integers(0, len(existing)), label="files cut at"))
     expected = {token(r, width): token(r) for r in existing}
     for turn in range(2):
         rows = unique(data.draw(st.lists(row(kind), max_size=8), label=f"merge {turn}"), width)
@@ -139,13 +151,9 @@ def test_merge_gives_what_a_dictionary_gives(
 def test_replace_leaves_exactly_the_given_rows_in_its_scope(
     shared: Lakehouse, kind: str, partitioning: str, data: st.DataObject
 ) -> None:
-    lake = shared
-    of = shape(kind, PARTITIONINGS[partitioning], f"silver.r{next(_names)}")
-    lake.ensure(of)
+    lake, of = shared, made(shared, kind, partitioning)
     existing = data.draw(st.lists(row(kind), max_size=14), label="existing")
-    cut = data.draw(st.integers(0, len(existing)), label="files cut at")
-    for part in (existing[:cut], existing[cut:]):
-        put(lake, of.name, table_of(part, of))
+    fill(lake, of, existing, data.draw(st.integers(0, len(existing)), label="files cut at"))
     rows = data.draw(st.lists(row(kind), max_size=6), label="rows")
     more = data.draw(st.lists(KEYS[kind], max_size=6), label="more scope")
     scope = [*(r[0] for r in rows), *more]

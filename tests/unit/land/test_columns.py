@@ -13,6 +13,7 @@ from c360.errors import LandingError
 from c360.ingest.mapping import MappingError
 from c360.ingest.mapping_sandbox import Sandbox
 
+BERLIN = '{from: v, formats: ["%d.%m.%Y %H:%M", "%d.%m.%Y"], time_zone: Europe/Berlin}'
 Convert = Callable[..., object]
 
 
@@ -22,7 +23,8 @@ def column(ran: object, name: str) -> list[str | None]:
 
 def test_copy_constant_key_and_default(convert: Convert) -> None:
     ran = convert(
-        'product_id: {key: "P-{a}/{b}{{x}}"}\nproduct_name: a\ncategory: {value: "0.10"}\nbrand: {from: b, default: none}',
+        'product_id: {key: "P-{a}/{b}{{x}}"}\nproduct_name: a\n'
+        'category: {value: "0.10"}\nbrand: {from: b, default: none}',
         "a,b\n 1 ,2\n3,\n",
     )
     assert column(ran, "product_id") == ["P-1/2{x}", None]
@@ -99,9 +101,9 @@ def test_decimal_comma_of_the_whole_file_touches_numbers_only(convert: Convert) 
         ('{from: v, formats: "%d.%m.%Y %H:%M"}', "05.02.2024 13:01", "2024-02-05T13:01:00.000000Z"),
         ('{from: v, formats: ["%Y-%m-%d", "%d/%m/%Y"]}', "31/12/2024", "2024-12-31T00:00:00.000000Z"),
         ('{from: v, formats: "%d.%m.%Y"}', "31.02.2024", "?31.02.2024"),
-        ('{from: v, formats: "%d.%m.%Y %H:%M", time_zone: Europe/Berlin}', "05.07.2024 01:30", "2024-07-04T23:30:00.000000Z"),
-        ('{from: v, formats: "%d.%m.%Y %H:%M", time_zone: Europe/Berlin}', "05.01.2024 01:30", "2024-01-05T00:30:00.000000Z"),
-        ('{from: v, formats: "%d.%m.%Y", time_zone: Europe/Berlin}', "05.07.2024", "2024-07-05T00:00:00.000000Z"),  # a day stays
+        (BERLIN, "05.07.2024 01:30", "2024-07-04T23:30:00.000000Z"),
+        (BERLIN, "05.01.2024 01:30", "2024-01-05T00:30:00.000000Z"),
+        (BERLIN, "05.07.2024", "2024-07-05T00:00:00.000000Z"),  # a day without a time is that day
         ("{from: v, time_zone: America/New_York}", "2024-07-05 20:00:00", "2024-07-06T00:00:00.000000Z"),
         ("{from: v, time_zone: America/New_York}", "2024-07-05T20:00:00+02:00", "2024-07-05T18:00:00.000000Z"),
         ("{from: v, time_zone: America/New_York}", "2024-07-05T20:00:00.123456Z", "2024-07-05T20:00:00.123456Z"),
@@ -161,7 +163,10 @@ def test_lookups_chain_and_count_what_has_no_match(convert: Convert) -> None:
         "a,n\n1,10\n2, 20 \n3,99\n4,\n",
         target="crm.locations",
         head="lookups:\n  nation: {file: nation.csv, on: {n: id}}\n  region: {file: region.csv, on: {nation.rid: id}}",
-        lookups={"nation": "id,name,iso,rid\n10,France,FR,1\n20,Peru,PE,2\n30,X,XX,9\n", "region": "id,name\n1,Europe\n2,America\n"},
+        lookups={
+            "nation": "id,name,iso,rid\n10,France,FR,1\n20,Peru,PE,2\n30,X,XX,9\n",
+            "region": "id,name\n1,Europe\n2,America\n",
+        },
     )
     assert column(ran, "city") == ["France", "Peru", None, None]
     assert column(ran, "region") == ["Europe", "America", None, None]
@@ -174,7 +179,9 @@ def test_a_lookup_key_must_be_unique(convert: Convert) -> None:
     head = "lookups: {n: {file: n.csv, on: {a: id}}}"
     with pytest.raises(MappingError, match="key '1' twice"):
         convert("product_id: n.x", "a\n1\n", head=head, lookups={"n": "id,x\n1,a\n1,b\n"})
-    assert column(convert("product_id: n.x", "a\n1\n", head=head, lookups={"n": "id,x\n1,a\n1,a\n"}), "product_id") == ["a"]
+    assert column(convert("product_id: n.x", "a\n1\n", head=head, lookups={"n": "id,x\n1,a\n1,a\n"}), "product_id") == [
+        "a"
+    ]
 
 
 def test_columns_that_differ_by_case_only_are_kept_apart(convert: Convert) -> None:
@@ -212,7 +219,12 @@ def test_a_failing_expression_names_the_line(convert: Convert) -> None:
 
 def test_a_failing_line_in_a_lookup_file_is_an_error(convert: Convert) -> None:
     with pytest.raises(LandingError, match="Record 2 of the look-up file"):
-        convert("product_id: n.x", "a\n1\n", head="lookups: {n: {file: n.csv, on: {a: id}}}", lookups={"n": "id,x\n1,a\n2\n"})
+        convert(
+            "product_id: n.x",
+            "a\n1\n",
+            head="lookups: {n: {file: n.csv, on: {a: id}}}",
+            lookups={"n": "id,x\n1,a\n2\n"},
+        )
 
 
 DECIMALS = st.decimals(-(10**9), 10**9, allow_nan=False, allow_infinity=False, places=4)

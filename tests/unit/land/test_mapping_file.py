@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from c360.ingest.mapping import MappingError, load_mapping, parse_mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = """\
 version: 1
@@ -40,7 +43,7 @@ def test_every_scalar_stays_the_text_that_was_written() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("  warehouse: {value: main}", "  warehouse: {vale: main}", 6, ["'columns.warehouse.vale'", "did you mean 'value'"]),
+        ("warehouse: {value: main}", "warehouse: {vale: main}", 6, ["columns.warehouse.vale", "did you mean 'value'"]),
         ("  warehouse: {value: main}", "  warehouse: {value: main, from: x}", 6, ["exactly one of", "from and value"]),
         ("  warehouse: {value: main}", "  warehouse: {}", 6, ["exactly one of", "none"]),
         ("version: 1", "version: 2", 1, ["version '2'", "version: 1"]),
@@ -60,7 +63,7 @@ def test_every_scalar_stays_the_text_that_was_written() -> None:
         ("columns:", "lookups: {x: {file: f.csv}}\ncolumns:", 3, ["lookups.x.on"]),
         ("{from: sku}", "&a {from: sku}\n  q: *a", 5, ["anchor"]),
         ("{from: sku}", "{from: sku", 6, ["is not YAML"]),
-        ("product_id: {from: sku}", "product_id: {from: TODO}", 5, ["still has TODO", "columns.product_id.from (line 5)"]),
+        ("{from: sku}", "{from: TODO}", 5, ["still has TODO", "columns.product_id.from (line 5)"]),
     ],
 )  # fmt: skip
 def test_errors_name_line_field_and_mend(old: str, new: str, line: int | None, words: list[str]) -> None:
@@ -73,7 +76,9 @@ def test_errors_name_line_field_and_mend(old: str, new: str, line: int | None, w
 
 
 def test_missing_required_columns_are_named() -> None:
-    without = "".join(line for line in GOOD.splitlines(keepends=True) if "product_id" not in line and "moved_at" not in line)
+    without = "".join(
+        line for line in GOOD.splitlines(keepends=True) if "product_id" not in line and "moved_at" not in line
+    )
     message = refused(without)
     assert "product_id, moved_at" in message
     assert "catalog.stock" in message
@@ -90,7 +95,11 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
 
 
 def test_missing_binary_and_huge_files_are_refused(tmp_path: Path) -> None:
-    for name, content, word in (("a", None, "no mapping file"), ("b", b"\xff\xfe\x00", "not UTF-8"), ("c", b"x" * 1_000_001, "bytes")):
+    for name, content, word in (
+        ("a", None, "no mapping file"),
+        ("b", b"\xff\xfe\x00", "not UTF-8"),
+        ("c", b"x" * 1_000_001, "bytes"),
+    ):
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)

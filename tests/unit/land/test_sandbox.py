@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pytest
 
 from c360.ingest.mapping import MappingError
 from c360.ingest.mapping_sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,9 @@ def test_hostile_expressions_are_refused(sandbox: Sandbox, tmp_path: Path, expre
     secret, out = tmp_path / "secret.txt", tmp_path / "out"
     secret.write_text("s3cret")
     with pytest.raises(MappingError) as caught:
-        sandbox.check(expression.format(secret=secret, out=out) if "{" in expression else expression, resolve, "column 'x'")
+        sandbox.check(
+            expression.format(secret=secret, out=out) if "{" in expression else expression, resolve, "column 'x'"
+        )
     assert "s3cret" not in str(caught.value)
     assert not out.exists()
 
@@ -117,6 +121,8 @@ def test_hostile_expressions_are_refused(sandbox: Sandbox, tmp_path: Path, expre
 def test_the_engine_itself_is_fenced_even_if_an_expression_slipped_through(
     sandbox: Sandbox, tmp_path: Path, statement: str
 ) -> None:
+    import duckdb
+
     local_variable = [1]
     secret, out = tmp_path / "secret.csv", tmp_path / "out"
     secret.write_text("a\n1\n")
@@ -161,6 +167,8 @@ def test_floating_point_is_refused_where_money_is_computed(sandbox: Sandbox, exp
 )
 def test_useful_expressions_pass(sandbox: Sandbox, expression: str, value: str, expected: object) -> None:
     sql, _ = sandbox.check(expression, resolve, "column 'x'")
-    row = sandbox.connection.execute(f"SELECT {sql} FROM (SELECT ?::VARCHAR AS a, NULL::VARCHAR AS b)", [value]).fetchone()
+    row = sandbox.connection.execute(
+        f"SELECT {sql} FROM (SELECT ?::VARCHAR AS a, NULL::VARCHAR AS b)", [value]
+    ).fetchone()
     assert row is not None
     assert (str(row[0]) if isinstance(expected, str) else row[0]) == expected

@@ -23,9 +23,12 @@ from c360.ingest.mapping_model import SourceSpec
 from c360.ingest.mapping_source import open_source
 
 Write = Callable[..., Path]
+TBL = {"delimiter": "|", "header": False, "names": ("a", "b"), "trailing_delimiter": True}
 
 
-def read(path: Path, wanted: tuple[str, ...] | None = None, **spec: object) -> tuple[list[tuple[str | None, ...]], list[tuple[int, str]]]:
+def read(
+    path: Path, wanted: tuple[str, ...] | None = None, **spec: object
+) -> tuple[list[tuple[str | None, ...]], list[tuple[int, str]]]:
     source = open_source(path, SourceSpec(**spec))  # type: ignore[arg-type]
     rows: list[tuple[str | None, ...]] = []
     bad: list[tuple[int, str]] = []
@@ -43,7 +46,7 @@ def read(path: Path, wanted: tuple[str, ...] | None = None, **spec: object) -> t
         ("a,b\r1,2\r", {}, [("1", "2", 1)]),
         ("a;b\n1;2", {"delimiter": ";"}, [("1", "2", 1)]),
         ("a\tb\n1\t2\n", {"delimiter": "tab"}, [("1", "2", 1)]),
-        ("1|2|\n3|4|\n", {"delimiter": "|", "header": False, "names": ("a", "b"), "trailing_delimiter": True}, [("1", "2", 1), ("3", "4", 2)]),
+        ("1|2|\n3|4|\n", TBL, [("1", "2", 1), ("3", "4", 2)]),
         ("a|b|\n1|2|\n", {"delimiter": "|", "trailing_delimiter": True}, [("1", "2", 1)]),
         ("report of today\n\na,b\n1,2\n", {"skip": 2}, [("1", "2", 1)]),
         ("x,x\n1,2\n", {"names": ("a", "b")}, [("1", "2", 1)]),
@@ -59,7 +62,9 @@ def read(path: Path, wanted: tuple[str, ...] | None = None, **spec: object) -> t
         ("a,b\n1,Ж\n".encode("koi8-r"), {"encoding": "koi8-r"}, [("1", "Ж", 1)]),
     ],
 )  # fmt: skip
-def test_csv_dialects(write: Write, content: str | bytes, spec: dict[str, object], rows: list[tuple[object, ...]]) -> None:
+def test_csv_dialects(
+    write: Write, content: str | bytes, spec: dict[str, object], rows: list[tuple[object, ...]]
+) -> None:
     assert read(write("f.csv", content), **spec) == (rows, [])
 
 
@@ -107,7 +112,7 @@ def test_against_pythons_csv_on_random_quoted_files(write: Write, monkeypatch: p
         ("f.csv", "a\tb\n1\t2\n", {}, "`delimiter: tab`"),
         ("f.csv", "1|2|\n", {"delimiter": "|", "header": False, "names": ("a", "b")}, "trailing_delimiter: true"),
         ("f.csv", "1,2\n", {"header": False, "names": ("a", "b", "c")}, "has 2 fields, the mapping expects 3"),
-        ("f.csv", "a,b|\n1,2,x\n", {"names": ("a", "b"), "trailing_delimiter": True}, "2 fields, the mapping expects 3"),
+        ("f.csv", "a,b|\n1,2,x\n", {"names": ("a", "b"), "trailing_delimiter": True}, "the mapping expects 3"),
         ("f.csv", "a,b,\n1,2,\n3,4,x\n", {"trailing_delimiter": True}, "Record 2 .* text after the last delimiter"),
         ("f.csv", "a,a\n1,2\n", {}, "column 'a' twice"),
         ("f.csv", "a,,\n1,2,3\n", {}, "columns without a name"),
@@ -122,10 +127,12 @@ def test_against_pythons_csv_on_random_quoted_files(write: Write, monkeypatch: p
         ("f.jsonl", "hello\n", {}, "no JSON object in its first lines"),
         ("f.parquet", b"PAR1 cut off", {}, "no complete Parquet file"),
         ("f.parquet", b"", {}, "is empty"),
-        ("f.csv.gz", gzip.compress(b"a,b\n" + bytes(random.Random(1).randbytes(5000)).hex().encode())[:-900], {}, "breaks off"),
+        ("f.csv.gz", gzip.compress(b"a,b\n" + random.Random(1).randbytes(5000).hex().encode())[:-99], {}, "breaks off"),
     ],
 )  # fmt: skip
-def test_unusable_files_are_refused(write: Write, tmp_path: Path, name: str, content: str | bytes | None, spec: dict[str, object], error: str) -> None:
+def test_unusable_files_are_refused(
+    write: Write, tmp_path: Path, name: str, content: str | bytes | None, spec: dict[str, object], error: str
+) -> None:
     path = tmp_path / name if content is None else write(name, content)
     with pytest.raises((LandingError, MappingError), match=error):
         read(path, **spec)
@@ -158,14 +165,23 @@ def test_json_lines_keep_the_digits_and_reach_into_objects(write: Write) -> None
     )
     rows, bad = read(write("f.jsonl", text), ("id", "p", "who.name", "who.tags", "who", "ok", "x.y"))
     assert rows == [
-        ("12345678901234567890", "0.10", "Ä", '["x", 1.50, null]', '{"name": "Ä", "tags": ["x", 1.50, null]}', "true", None, 1),
+        (
+            "12345678901234567890",
+            "0.10",
+            "Ä",
+            '["x", 1.50, null]',
+            '{"name": "Ä", "tags": ["x", 1.50, null]}',
+            "true",
+            None,
+            1,
+        ),
         ("1e3", None, None, None, None, None, "dotted", 3),
     ]
     assert bad == [(4, "{broken"), (5, "[1]")]
 
 
 def test_json_field_that_no_record_has_is_an_error(write: Write) -> None:
-    with pytest.raises(MappingError, match="No record of f.jsonl has the field 'b'"):
+    with pytest.raises(MappingError, match=r"No record of f\.jsonl has the field 'b'"):
         read(write("f.jsonl", '{"a": 1}\n'), ("a", "b"))
 
 
@@ -174,7 +190,7 @@ def test_parquet_types_become_exact_text(tmp_path: Path) -> None:
         "d": pa.array([Decimal("12345678901234567.89")], pa.decimal128(19, 2)),
         "f": pa.array([0.1]), "i": pa.array([2**62]), "b": pa.array([True]), "day": pa.array([date(2024, 2, 29)]),
         "t": pa.array([datetime(2024, 1, 1, 12, tzinfo=UTC)], pa.timestamp("ms", tz="America/New_York")),
-        "n": pa.array([datetime(2024, 1, 1, 12, 0, 0, 5)], pa.timestamp("us")), "s": pa.array(["x"]).dictionary_encode(),
+        "n": pa.array([1_704_110_400_000_005], pa.timestamp("us")), "s": pa.array(["x"]).dictionary_encode(),
         "z": pa.array([None], pa.int32()),
     })  # fmt: skip
     path = tmp_path / "f.parquet"

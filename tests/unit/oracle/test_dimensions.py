@@ -88,6 +88,8 @@ def test_calendar_spans_whole_years_of_orders_and_shipments() -> None:
         "day_of_year": 60, "is_weekend": False, "is_month_end": True,
     }  # fmt: skip
     assert part(days[20230101], "iso_week", "day_of_week", "is_weekend") == (52, 7, True)
+    assert part(days[20240302], "iso_week", "day_of_week", "is_weekend", "is_month_end") == (9, 6, True, False)
+    assert part(days[20240304], "iso_week", "day_of_week", "is_weekend") == (10, 1, False)
 
 
 def test_nothing_dated_leaves_only_the_unknown_day() -> None:

@@ -84,10 +84,13 @@ def result(tmp_path: Path) -> Result:
     names = ["file", "row", "defect", "outcome", "reason", "column_name"]
     rows = [{"entity": "orders", **dict(zip(names, row, strict=True)), "key": "k"} for row in ledger]
     pq.write_table(pa.Table.from_pylist(rows), truth / "ledger.parquet")
-    counts = {
-        "generated": 7, "accepted": 4, "deduplicated": 1, "rejected": {"malformed_record": 1, "bad_type": 1, "other": 0}
-    }  # fmt: skip
-    (truth / "counts.json").write_text(json.dumps({"orders": counts, "days": {"2024-01-01": 4}}))
+    days = {
+        "2024-01-01": {"generated": 4, "accepted": 1, "deduplicated": 1, "rejected": 2},
+        "2024-01-02": {"generated": 3, "accepted": 3, "deduplicated": 0, "rejected": 0},
+    }
+    reasons = {"malformed_record": 1, "bad_type": 1, "other": 0}
+    counts = {"generated": 7, "accepted": 4, "deduplicated": 1, "rejected": reasons, "days": days}
+    (truth / "counts.json").write_text(json.dumps({"orders": counts}))
     duplicate = {
         "source_table": "silver.orders", "source_file": DAY_1, "source_row": 2, "kept_file": DAY_1, "kept_row": 1
     }  # fmt: skip
@@ -154,6 +157,13 @@ def _wrong_counts(result: Result) -> None:
     (result.truth / "counts.json").write_text(json.dumps(counts))
 
 
+def _wrong_day(result: Result) -> None:
+    counts = json.loads((result.truth / "counts.json").read_text())
+    days = counts["orders"]["days"]
+    days["2024-01-01"]["accepted"], days["2024-01-02"]["accepted"] = 3, 1
+    (result.truth / "counts.json").write_text(json.dumps(counts))
+
+
 def _unlanded_ledger_row(result: Result) -> None:
     (result.landing / DAY_2).write_text("id,amount\n")
     del result.accepted[1:]
@@ -172,6 +182,7 @@ def _unlanded_ledger_row(result: Result) -> None:
         (_other_column, "actual=bad_type id, expected=bad_type amount"),
         (_keep_nothing, "duplicates whose kept record was not accepted: orders 1"),
         (_wrong_counts, "orders: 1 rejected as bad_type, counts.json says 2"),
+        (_wrong_day, "2 days differ from counts.json"),
         (_unlanded_ledger_row, "truth: ledger rows at a position that no landing file has: orders 1"),
     ],
 )  # fmt: skip

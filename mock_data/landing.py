@@ -1,0 +1,141 @@
+"""Writes one entity's landing files, day by day, from its clean table and its plan of defects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mock_data.defects import CONTRADICTORY, ENCODING, FORMATTING, KINDS, MALFORMED, MESSY, WRITINGS, Plan
+from mock_data.entities import Entity
+from mock_data.formats import BAD_BYTE, broken, fields, ill_encoded, joined, malformed, plain, rewritten, tokens
+from mock_data.spoil import BROKEN, CONTRADICTIONS
+from mock_data.vectors import Bools, Ints
+
+CHUNK = 200_000
+"""Landed records written at a time: bounds the memory, and lets two threads share one entity."""
+
+
+def file_name(entity: Entity, day: str) -> str:
+    """Path of a landing file, relative to the landing folder."""
+    return f"{entity.system}/{entity.name}/{day}/{entity.name}.{entity.format}"
+
+
+def chunks(plan: Plan, days: int) -> Iterator[range]:
+    """Days in runs of about ``CHUNK`` records."""
+    bounds = plan.bounds(days)
+    first = 0
+    while first < days:
+        last = int(np.searchsorted(bounds, bounds[first] + CHUNK, side="left"))
+        last = min(max(last, first + 1), days)
+        yield range(first, last)
+        first = last
+
+
+def write_days(root: Path, entity: Entity, clean: pl.DataFrame, plan: Plan, dates: list[str], days: range) -> None:
+    """Write the files of the given days (indexes into ``dates``) that have records. Raises OSError."""
+    bounds = plan.bounds(len(dates))
+    low, high = int(bounds[days.start]), int(bounds[days.stop])
+    if low == high:
+        return
+    edges = bounds[days.start : days.stop + 1] - low
+    paths = [root / file_name(entity, dates[day]) for day in days]
+    kind, way = plan.kind[low:high], plan.way[low:high]
+    frame = clean[plan.base[low:high]]
+    if entity.format == "parquet":
+        _write_parquet(_typed(entity, frame, kind, way), edges, paths)
+    else:
+        lines = _lines(entity, frame, kind, way)
+        header = b"" if entity.format == "jsonl" else (",".join(entity.columns) + "\n").encode()
+        _write_lines(lines, edges, paths, header, bad_bytes=bool((kind == ENCODING).any()))
+
+
+def _write_lines(lines: pl.Series, edges: Ints, paths: list[Path], header: bytes, *, bad_bytes: bool) -> None:
+    array = lines.to_arrow(compat_level=pl.CompatLevel.oldest())
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    data = memoryview(array.buffers()[2])
+    for path, first, last in zip(paths, offsets[edges[:-1]].tolist(), offsets[edges[1:]].tolist(), strict=True):
+        if first == last:
+            continue
+        content = data[first:last]
+        path.parent.mkdir(parents=True)
+        with path.open("wb", buffering=0) as file:
+            file.write(header)
+            file.write(bytes(content).replace(BAD_BYTE.encode(), b"\xff") if bad_bytes else content)
+
+
+def _write_parquet(frame: pl.DataFrame, edges: Ints, paths: list[Path]) -> None:
+    for path, first, last in zip(paths, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if first == last:
+            continue
+        path.parent.mkdir(parents=True)
+        frame[first:last].write_parquet(path, compression="zstd", compression_level=1, statistics=True)
+
+
+def _is_special(kind: Bools | Ints) -> Bools:
+    """Records that are not written plainly (duplicates, late and orphaned records are)."""
+    return np.asarray((kind == MESSY) | (kind >= FORMATTING), dtype=np.bool_)
+
+
+def _groups(entity: Entity, frame: pl.DataFrame) -> Iterator[tuple[str, int, pl.DataFrame]]:
+    """Special records by defect and, where they are only written differently, by way of writing (else −1)."""
+    for (kind,), group in frame.group_by("kind", maintain_order=True):
+        if kind in (MESSY, FORMATTING):
+            for (way,), part in group.group_by("way", maintain_order=True):
+                yield KINDS[kind], int(str(way)) % WRITINGS, part
+        elif kind == CONTRADICTORY:
+            column, other = CONTRADICTIONS[entity.name]
+            yield KINDS[kind], -1, group.with_columns(other(group).alias(column))
+        else:
+            yield KINDS[kind], -1, group
+
+
+def _specials(frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.DataFrame:
+    at = np.flatnonzero(_is_special(kind))
+    return frame[at].with_columns(kind=pl.Series(kind[at]), way=pl.Series(way[at]), at=pl.Series(at))
+
+
+def _lines(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.Series:
+    pieces = fields if entity.format == "csv" else tokens
+    lines = frame.select(plain(entity)).select(pieces(entity)).select(joined(entity)).to_series()
+    written, places = [lines], [np.flatnonzero(~_is_special(kind))]
+    extra = ["way", "at"]
+    for defect, writing, group in _groups(entity, _specials(frame, kind, way)):
+        text = group.select(*(plain(entity) if writing < 0 else rewritten(entity, writing)), *extra)
+        if entity.format == "csv":
+            text = text.select(*fields(entity), *extra)
+        else:
+            text = text.select(*tokens(entity, quoted=writing == 1), *extra)
+            if writing == 0:  # some writers spell out what is missing
+                text = text.with_columns(pl.col(c).fill_null("null") for c in entity.columns)
+        if defect in BROKEN[entity.name]:
+            text = broken(entity, defect, text)
+        text = text.with_columns(joined(entity))
+        if defect == KINDS[MALFORMED]:
+            text = text.with_columns(malformed(entity).alias("line"))
+        elif defect == KINDS[ENCODING]:
+            text = text.with_columns(ill_encoded(entity).alias("line"))
+        written.append(text.get_column("line"))
+        places.append(text.get_column("at").to_numpy())
+    if len(written) == 1:
+        return lines
+    source = np.arange(len(lines))
+    source[np.concatenate(places[1:])] = len(lines) + np.arange(sum(len(p) for p in places[1:]))
+    return pl.concat(written).gather(source)
+
+
+def _typed(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.DataFrame:
+    special = _specials(frame, kind, way)
+    parts, source = [frame], np.arange(frame.height)
+    for defect, writing, group in _groups(entity, special):
+        if writing >= 0:
+            changed = group.select(*rewritten(entity, writing, typed=True), "at")
+        elif defect in BROKEN[entity.name]:
+            changed = broken(entity, defect, group)
+        else:
+            changed = group
+        source[changed.get_column("at").to_numpy()] = sum(p.height for p in parts) + np.arange(changed.height)
+        parts.append(changed.select(entity.columns))
+    return pl.concat(parts)[source]
