@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from c360.lakehouse import Lakehouse
     from c360_assets.pipeline.publication import Publication, RefusedByAudit
 
-# PyIceberg, Polars and the gold builder are imported where a step runs: every Dagster process loads this module, and most
-# of them (webserver, daemon, CLI) never touch a table.
+# PyIceberg, Polars and the gold builder are imported where a step runs: every Dagster process loads this module, and
+# most of them (webserver, daemon, CLI) never touch a table.
 Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
@@ -35,7 +35,7 @@ class Refresh(dg.Config):
 
 
 class GoldRefresh(Refresh):
-    """``as_of``: ISO 8601 moment that decides recency and segments; empty means midnight after the newest landing day."""
+    """``as_of``: ISO 8601 moment that decides recency and segments; empty means midnight after the last landing day."""
 
     as_of: str = ""
 
@@ -225,7 +225,7 @@ def resolve_as_of(lake: "Lakehouse", stated: str) -> datetime:
 
     newest = bronze.newest_day(lake, [c for c in load_contracts().values() if c.layer == "bronze"])
     if newest is None:
-        raise SettingsError("Bronze is empty, so there is no newest landing day", "materialise bronze first, or set as_of")
+        raise SettingsError("Bronze is empty, so there is no newest landing day", "materialise it first, or set as_of")
     return datetime.combine(newest + timedelta(days=1), time(), UTC)
 
 

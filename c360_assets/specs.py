@@ -81,7 +81,7 @@ def asset_arguments(contract: Contract) -> dict[str, Any]:
                 AUDIT_CHECK,
                 asset=asset_key(contract.name),
                 blocking=True,
-                description="Great Expectations suite of the contract, run on the staged rows before they are published.",
+                description="Great Expectations suite of the contract, run on the staged rows before publication.",
             )
         ],
     }

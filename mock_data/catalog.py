@@ -8,7 +8,20 @@ import numpy as np
 import polars as pl
 
 from mock_data.atlas import load
-from mock_data.vectors import DAY, Company, Floats, History, Ints, choice, fill_forward, ids, masked, moment, money, weighted
+from mock_data.vectors import (
+    DAY,
+    Company,
+    Floats,
+    History,
+    Ints,
+    choice,
+    fill_forward,
+    ids,
+    masked,
+    moment,
+    money,
+    weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,9 @@ def catalog(company: Company) -> Catalog:
     ended = rng.random(n) < 0.07
     ended[0], ended[1] = False, True
     since = np.where(fresh, introduced, company.start + rng.integers(0, 2 * 3600, n))
-    last = np.where(ended, since + DAY + (rng.random(n) * (company.end - since - DAY)).astype(np.int64), np.int64(1) << 33)
+    last = np.where(
+        ended, since + DAY + (rng.random(n) * (company.end - since - DAY)).astype(np.int64), np.int64(1) << 33
+    )
     last = np.where(last <= since, np.int64(1) << 33, last)
 
     k = max(3, round(3 * n * company.days / 365))
@@ -114,7 +129,7 @@ def catalog(company: Company) -> Catalog:
     return Catalog(
         products=table,
         product_ids=ids("P", np.arange(n), 6),
-        popularity=rank**-0.8,
+        popularity=np.asarray(rank**-0.8, dtype=np.float64),
         sold_from=introduced,
         sold_until=last,
         weight_grams=grams,

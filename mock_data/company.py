@@ -59,18 +59,24 @@ def generate(
     start: date = date(2025, 1, 1),
     days: int = 365,
     defects: bool | Mapping[str, float] = True,
+    daily_batches: int | None = None,
 ) -> Generated:
     """Write ``<out>/landing`` and ``<out>/truth``; with the same arguments again, change nothing.
 
     Scale 1 is 10,000 customers, 1,000 products and, in 365 days, 100,000 orders and a million web events; orders and
-    events follow the days, customers and products do not. ``defects`` may name the share of each defect (see
+    events follow the days, customers and products do not. ``daily_batches`` is the number of last days that land one by
+    one: what is older lands with the first of them, as when a company hands over its history; by default every day
+    lands by itself. ``defects`` may name the share of each defect (see
     ``mock_data.RATES``). Raises C360Error if an argument is impossible, if the folder holds other data, cannot be
     written, or is being written by another process; then nothing is left behind.
     """
     company, rates = _company(scale, seed, start, days), resolve(defects)
+    batches = days if daily_batches is None else daily_batches
+    if not 1 <= batches <= days:
+        raise C360Error(f"{batches} daily batches are not possible", f"give 1 to {days} --daily-batches")
     arguments = {
         "release": RELEASE, "scale": company.scale, "seed": seed, "start": start.isoformat(), "days": days,
-        "defects": dict(rates),
+        "daily_batches": batches, "defects": dict(rates),
     }  # fmt: skip
     began = time.perf_counter()
     try:
@@ -82,7 +88,7 @@ def generate(
             work = out / ".generate"
             shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
             try:
-                written = _write(company, rates, work)
+                written = _write(company, rates, work, days - batches)
                 _save(work / "truth" / _ARGUMENTS, arguments)
                 shutil.rmtree(out / "truth", ignore_errors=True)
                 (work / "truth").rename(out / "truth")
@@ -133,7 +139,7 @@ def _existing(out: Path, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def _write(company: Company, rates: Mapping[str, float], work: Path) -> dict[str, Any]:
+def _write(company: Company, rates: Mapping[str, float], work: Path, first_batch: int) -> dict[str, Any]:
     (work / "truth" / "clean").mkdir(parents=True)
     (work / "landing").mkdir()
     who, goods = people(company), catalog(company)
@@ -157,10 +163,13 @@ def _write(company: Company, rates: Mapping[str, float], work: Path) -> dict[str
         def one(name: str, make: Callable[[], pl.DataFrame]) -> tuple[dict[str, Any], pl.DataFrame]:
             entity = ENTITIES[name]
             clean, days = _landed(company, entity, make())
+            days = np.maximum(days, first_batch)
             clean, mask, way = estrange(company, entity, clean, rates["orphan"])
             placed = plan(company, entity, days, (mask, way), rates)
-            for run in chunks(placed, company.days):
-                jobs.append(pool.submit(write_days, work / "landing", entity, clean, placed, company.dates, run))
+            jobs.extend(
+                pool.submit(write_days, work / "landing", entity, clean, placed, company.dates, run)
+                for run in chunks(placed, company.days)
+            )
             path = work / "truth" / "clean" / f"{name}.parquet"
             jobs.append(pool.submit(clean.write_parquet, path, compression="zstd", compression_level=1))
             return counts(placed, company.dates), ledger(entity, clean, placed, company.dates)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from c360.errors import C360Error
 from mock_data.entities import Entity
 from mock_data.spoil import BROKEN
-from mock_data.vectors import Bools, Company, Ints
+from mock_data.vectors import Bools, Company, Floats, Ints
 
 RATES: Mapping[str, float] = {
     "messy": 0.03,
@@ -38,6 +38,9 @@ MALFORMED_WAYS = 3
 _MOST_LATE = 30
 
 
+Kinds = NDArray[np.int8]
+
+
 @dataclass(frozen=True)
 class Plan:
     """The landed records of one entity, in landing order (day, then place in the file).
@@ -47,7 +50,7 @@ class Plan:
     """
 
     base: Ints
-    kind: NDArray[np.int8]
+    kind: Kinds
     way: Ints
     day: Ints
     row: Ints
@@ -58,7 +61,7 @@ class Plan:
 
 
 def resolve(defects: bool | Mapping[str, float]) -> Mapping[str, float]:
-    """The share of each defect. Raises C360Error for an unknown defect or a share outside 0–0.2."""
+    """The share of each defect. Raises C360Error for an unknown defect or a share outside 0 to 0.2."""
     if isinstance(defects, bool):
         return RATES if defects else dict.fromkeys(RATES, 0.0)
     unknown = sorted(set(defects) - set(RATES))
@@ -123,21 +126,21 @@ def plan(company: Company, entity: Entity, day: Ints, orphans: tuple[Bools, Ints
     kind[messy], way[messy] = MESSY, rng.integers(0, WRITINGS, len(messy))
 
     first = np.searchsorted(day, np.arange(company.days + 1))
-    extras: list[tuple[Ints, int, Ints, Ints, NDArray[np.float64]]] = []
+    extras: list[tuple[Ints, int, Ints, Ints, Floats]] = []
     for name in ("duplicate_exact", "duplicate_formatting", "contradictory"):
         of = take(name)
         again = day[of] + np.where(rng.random(len(of)) < 0.5, rng.integers(1, 11, len(of)), 0)
         again = np.where(again < company.days, again, day[of])
         # in the same file: after the original; in a later one: anywhere
-        low = np.where(again == day[of], of + 0.5, first[again])
-        place = low + rng.random(len(of)) * np.maximum(first[again + 1] - low, 0)
+        low = np.where(again == day[of], of + 0.5, first[again].astype(np.float64))
+        place: Floats = low + rng.random(len(of)) * np.maximum(first[again + 1] - low, 0)
         extras.append((of, KINDS.index(name), rng.integers(0, WRITINGS, len(of)), again, place))
     for name in ("malformed_line", "bad_encoding", *BROKEN[entity.name]):
         ways = MALFORMED_WAYS if name in {"malformed_line", "bad_encoding"} else len(BROKEN[entity.name][name])
         if not ways or (entity.format == "parquet" and name in {"malformed_line", "bad_encoding"}):
             continue
         of = take(name)
-        place = first[day[of]] + rng.random(len(of)) * (first[day[of] + 1] - first[day[of]])
+        place = first[day[of]].astype(np.float64) + rng.random(len(of)) * (first[day[of] + 1] - first[day[of]])
         extras.append((of, KINDS.index(name), np.arange(len(of)) % ways, day[of], place))
 
     base = np.concatenate([np.arange(n), *(e[0] for e in extras)])

@@ -68,9 +68,9 @@ def rewritten(entity: Entity, way: int, *, typed: bool = False) -> list[pl.Expr]
                 stamp(column, milliseconds=ms, between=" ", zone=""),
                 stamp(column, milliseconds=ms, zone="+00:00"),
                 stamp(column, milliseconds=ms, zone="-05:00", shift_hours=-5),
-            ][way].alias(name))  # fmt: skip
+            ][way])  # fmt: skip
         elif name == "phone":
-            out.append(_phone(way).alias(name))
+            out.append(_phone(way))
         elif name in entity.lower or name in entity.upper or type_ == FLAG:
             text = column.cast(pl.String)
             swapped = text.str.to_lowercase() if name in entity.upper else text.str.to_uppercase()
@@ -83,12 +83,12 @@ def rewritten(entity: Entity, way: int, *, typed: bool = False) -> list[pl.Expr]
                 " " + column.str.replace_all(" ", "   ", literal=True) + "  ",
                 "\u202e" + column + "\x00",
                 odd + " ",
-            ][way].alias(name))  # fmt: skip
+            ][way])  # fmt: skip
         else:
             text = column.dt.to_string("%Y-%m-%d") if type_ == DAYS else column.cast(pl.String)
             short = text.str.strip_chars_end("0").str.strip_chars_end(".") if type_.is_decimal() else text
             out.append([text, " " + text + " ", short, text][way])
-    return out
+    return [expression.alias(name) for expression, name in zip(out, entity.columns, strict=True)]
 
 
 def fields(entity: Entity) -> list[pl.Expr]:
@@ -98,31 +98,60 @@ def fields(entity: Entity) -> list[pl.Expr]:
         .then('"' + pl.col(c).str.replace_all('"', '""', literal=True) + '"')
         .otherwise(pl.col(c))
         .fill_null("")
+        .alias(c)
         if c in entity.written
         else pl.col(c).fill_null("")
         for c in entity.columns
     ]
 
 
-def tokens(entity: Entity, *, quoted: bool = False) -> list[pl.Expr]:
-    """Texts as JSON values; null stays null (the key is left out). ``quoted``: numbers as strings too."""
-    out = []
-    for name, type_ in entity.columns.items():
-        text = pl.col(name)
-        if name == "payload":  # the one column whose values need escapes
-            text = text.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
-        out.append('"' + text + '"' if quoted or type_ in (TEXT, MOMENT) else text)
-    return [token.alias(name) for token, name in zip(out, entity.columns, strict=True)]
+def tokens(entity: Entity, *, quoted: bool = False, flags: bool = False) -> list[pl.Expr]:
+    """Texts as JSON values; null stays null (the key is left out).
+
+    ``quoted``: numbers as strings too; ``flags``: booleans as strings too.
+    """
+    return [
+        ('"' + _escaped(name) + '"' if quoted or type_ in (TEXT, MOMENT) or (flags and type_ == FLAG) else pl.col(name))
+        .alias(name)
+        for name, type_ in entity.columns.items()
+    ]  # fmt: skip
 
 
 def joined(entity: Entity) -> pl.Expr:
     """One line, with its end, from fields or tokens."""
     if entity.format == "csv":
-        line = pl.concat_str([pl.col(c) for c in entity.columns], separator=",")
+        line = pl.concat_str([*_between([pl.col(c) for c in entity.columns]), pl.lit("\n")])
     else:
         pairs = [pl.lit(f',"{c}":') + pl.col(c) for c in entity.columns]
-        line = "{" + pl.concat_str(pairs, ignore_nulls=True).str.slice(1) + "}"
-    return (line + "\n").alias("line")
+        line = pl.concat_str([pl.lit("{"), pl.concat_str(pairs, ignore_nulls=True).str.slice(1), pl.lit("}\n")])
+    return line.alias("line")
+
+
+def _between(columns: list[pl.Expr]) -> list[pl.Expr]:
+    return [part for column in columns for part in (pl.lit(","), column)][1:]
+
+
+def objects(entity: Entity) -> pl.Expr:
+    """One JSON line from the plain texts: as tokens and joined would give, in one pass over the many plain records."""
+    parts: list[pl.Expr] = []
+    pending = "{"
+    for name, type_ in entity.columns.items():
+        quote = '"' if type_ in (TEXT, MOMENT) else ""
+        value = _escaped(name)
+        opening = ("," if name != next(iter(entity.columns)) else "") + f'"{name}":{quote}'
+        if name in entity.required:
+            parts += [pl.lit(pending + opening), value]
+            pending = quote
+        else:
+            pair = pl.concat_str([pl.lit(opening), value, pl.lit(quote)])
+            parts += [pl.lit(pending), pair.fill_null("")]
+            pending = ""
+    return pl.concat_str([*parts, pl.lit(pending + "}\n")]).alias("line")
+
+
+def _escaped(name: str) -> pl.Expr:
+    """Text as it stands within JSON quotes; the payload is the one column whose values need escapes."""
+    return pl.col(name).str.replace_many(["\\", '"'], ["\\\\", '\\"']) if name == "payload" else pl.col(name)
 
 
 def broken(entity: Entity, defect: str, frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,9 +8,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mock_data.defects import CONTRADICTORY, ENCODING, FORMATTING, KINDS, MALFORMED, MESSY, WRITINGS, Plan
+from mock_data.defects import CONTRADICTORY, ENCODING, FORMATTING, KINDS, MALFORMED, MESSY, WRITINGS, Kinds, Plan
 from mock_data.entities import Entity
-from mock_data.formats import BAD_BYTE, broken, fields, ill_encoded, joined, malformed, plain, rewritten, tokens
+from mock_data.formats import (
+    BAD_BYTE,
+    broken,
+    fields,
+    ill_encoded,
+    joined,
+    malformed,
+    objects,
+    plain,
+    rewritten,
+    tokens,
+)
 from mock_data.spoil import BROKEN, CONTRADICTIONS
 from mock_data.vectors import Bools, Ints
 
@@ -54,8 +65,11 @@ def write_days(root: Path, entity: Entity, clean: pl.DataFrame, plan: Plan, date
 
 def _write_lines(lines: pl.Series, edges: Ints, paths: list[Path], header: bytes, *, bad_bytes: bool) -> None:
     array = lines.to_arrow(compat_level=pl.CompatLevel.oldest())
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    data = memoryview(array.buffers()[2])
+    _, ends, text = array.buffers()
+    assert ends is not None
+    assert text is not None
+    offsets = np.frombuffer(memoryview(ends), dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    data = memoryview(text)
     for path, first, last in zip(paths, offsets[edges[:-1]].tolist(), offsets[edges[1:]].tolist(), strict=True):
         if first == last:
             continue
@@ -74,13 +88,13 @@ def _write_parquet(frame: pl.DataFrame, edges: Ints, paths: list[Path]) -> None:
         frame[first:last].write_parquet(path, compression="zstd", compression_level=1, statistics=True)
 
 
-def _is_special(kind: Bools | Ints) -> Bools:
+def _is_special(kind: Kinds) -> Bools:
     """Records that are not written plainly (duplicates, late and orphaned records are)."""
     return np.asarray((kind == MESSY) | (kind >= FORMATTING), dtype=np.bool_)
 
 
 def _groups(entity: Entity, frame: pl.DataFrame) -> Iterator[tuple[str, int, pl.DataFrame]]:
-    """Special records by defect and, where they are only written differently, by way of writing (else −1)."""
+    """Special records by defect and, where they are only written differently, by way of writing (else -1)."""
     for (kind,), group in frame.group_by("kind", maintain_order=True):
         if kind in (MESSY, FORMATTING):
             for (way,), part in group.group_by("way", maintain_order=True):
@@ -92,14 +106,17 @@ def _groups(entity: Entity, frame: pl.DataFrame) -> Iterator[tuple[str, int, pl.
             yield KINDS[kind], -1, group
 
 
-def _specials(frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.DataFrame:
+def _specials(frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.DataFrame:
     at = np.flatnonzero(_is_special(kind))
     return frame[at].with_columns(kind=pl.Series(kind[at]), way=pl.Series(way[at]), at=pl.Series(at))
 
 
-def _lines(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.Series:
-    pieces = fields if entity.format == "csv" else tokens
-    lines = frame.select(plain(entity)).select(pieces(entity)).select(joined(entity)).to_series()
+def _lines(entity: Entity, frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.Series:
+    text = frame.select(plain(entity))
+    if entity.format == "csv":
+        lines = text.select(fields(entity)).select(joined(entity)).to_series()
+    else:
+        lines = text.select(objects(entity)).to_series()
     written, places = [lines], [np.flatnonzero(~_is_special(kind))]
     extra = ["way", "at"]
     for defect, writing, group in _groups(entity, _specials(frame, kind, way)):
@@ -107,7 +124,7 @@ def _lines(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.Ser
         if entity.format == "csv":
             text = text.select(*fields(entity), *extra)
         else:
-            text = text.select(*tokens(entity, quoted=writing == 1), *extra)
+            text = text.select(*tokens(entity, quoted=writing == 1, flags=writing >= 0), *extra)
             if writing == 0:  # some writers spell out what is missing
                 text = text.with_columns(pl.col(c).fill_null("null") for c in entity.columns)
         if defect in BROKEN[entity.name]:
@@ -126,7 +143,7 @@ def _lines(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.Ser
     return pl.concat(written).gather(source)
 
 
-def _typed(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.DataFrame:
+def _typed(entity: Entity, frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.DataFrame:
     special = _specials(frame, kind, way)
     parts, source = [frame], np.arange(frame.height)
     for defect, writing, group in _groups(entity, special):
@@ -137,5 +154,5 @@ def _typed(entity: Entity, frame: pl.DataFrame, kind: Ints, way: Ints) -> pl.Dat
         else:
             changed = group
         source[changed.get_column("at").to_numpy()] = sum(p.height for p in parts) + np.arange(changed.height)
-        parts.append(changed.select(entity.columns))
+        parts.append(changed.select(entity.columns.keys()))
     return pl.concat(parts)[source]

@@ -29,7 +29,9 @@ def shipments(company: Company, who: People, sold: Sales, goods: Catalog) -> pl.
     rng = company.rng("shipments")
     n = len(sold.ordered)
     sent = sold.shipped < NEVER
-    created = np.where(sent, sold.shipped - np.minimum(rng.integers(600, 9000, n), (sold.shipped - sold.paid) // 2), NEVER)
+    created = np.where(
+        sent, sold.shipped - np.minimum(rng.integers(600, 9000, n), (sold.shipped - sold.paid) // 2), NEVER
+    )
     lost = np.where(sold.lost, sold.cancelled - 3600, NEVER)
     reached = np.stack([created, sold.shipped, sold.delivered, lost, sold.returned])
     state, order = np.nonzero(reached < company.end)

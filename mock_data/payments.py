@@ -45,13 +45,15 @@ def transactions(company: Company, sold: Sales) -> pl.DataFrame:
     at = np.concatenate([p[2] for p in parts])
     by_time = np.argsort(at, kind="stable")
     sizes = [len(p[1]) for p in parts]
-    slot, status, refund = (np.repeat([p[i] for p in parts], sizes)[by_time] for i in (0, 3, 4))
+    slots = np.repeat([p[0] for p in parts], sizes)[by_time]
+    status = np.repeat([p[3] for p in parts], sizes)[by_time]
+    refund = np.repeat([int(p[4]) for p in parts], sizes)[by_time]
     order, at = order[by_time], at[by_time]
     return pl.DataFrame(
         {
-            "transaction_id": ids("T", order * 4 + slot, 10),
+            "transaction_id": ids("T", order * 4 + slots, 10),
             "order_id": sold.order_ids.gather(order),
-            "transaction_type": choice(["payment", "refund"], refund.astype(np.int64)),
+            "transaction_type": choice(["payment", "refund"], refund),
             "amount": money(np.where(refund == 1, sold.refund[order], sold.total[order])),
             "currency": pl.repeat("USD", len(order), eager=True),
             "method": choice(METHODS, np.where(order % 211 == 7, -1, sold.method[order])),

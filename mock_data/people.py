@@ -90,7 +90,7 @@ def people(company: Company) -> People:
 
 
 def _changes(company: Company, rng: np.random.Generator, seen: Ints, weight: Floats) -> tuple[Ints, Ints, Ints]:
-    """Versions by customer then moment: customer index, moment, kind of change (−1: the first version)."""
+    """Versions by customer then moment: customer index, moment, kind of change (-1: the first version)."""
     n = len(seen)
     owners, kinds = [np.arange(n)], [np.full(n, -1)]
     for code, (name, rate) in enumerate(CHANGES.items()):
@@ -197,7 +197,9 @@ def _consents(company: Company, seen: Ints) -> pl.DataFrame:
             "customer_id": ids("C", owner, 7),
             "purpose": choice(PURPOSES, purpose),
             "granted": granted,
-            "source": masked(choice(SOURCES, weighted(rng, np.array([5.0, 3, 1, 1]), len(owner))), rng.random(len(owner)) > 0.02),
+            "source": masked(
+                choice(SOURCES, weighted(rng, np.array([5.0, 3, 1, 1]), len(owner))), rng.random(len(owner)) > 0.02
+            ),
             "updated_at": moment(when),
         }
     )

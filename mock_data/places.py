@@ -75,6 +75,6 @@ def _streets(rng: np.random.Generator, country: Ints) -> pl.Series:
     return frame.select(
         pl.when(kind < 0.10).then(plain + pl.format(", Apt {}", "flat"))
         .when(kind < 0.13).then(pl.lit('"Rose Cottage", ') + plain)
-        .when(kind < 0.14).then(pl.lit("The \"Old\" Mill; ") + plain)
+        .when(kind < 0.14).then(pl.lit('The "Old" Mill; ') + plain)
         .otherwise(plain)
     ).to_series()  # fmt: skip

@@ -82,7 +82,9 @@ def sales(company: Company, who: People, goods: Catalog) -> Sales:
     steps = _life(rng, ordered, service)
     picked = rng.random(len(product)) < 0.5
     picked[offset] = True
-    back = np.where((steps["returned"] < NEVER)[item_order] & picked, 1 + (quantity * rng.random(len(product))).astype(np.int64), 0)
+    back = np.where(
+        (steps["returned"] < NEVER)[item_order] & picked, 1 + (quantity * rng.random(len(product))).astype(np.int64), 0
+    )
     back = np.minimum(back, quantity)
     # half up, as a till rounds
     refunded = np.add.reduceat((net * back * 2 + quantity) // (2 * quantity), offset)

@@ -59,16 +59,18 @@ def ledger(entity: Entity, clean: pl.DataFrame, plan: Plan, dates: list[str]) ->
     )
     key = clean.select(pl.concat_str(list(entity.key), separator="|")).to_series().gather(plan.base[at])
     column = pl.lit(None, dtype=pl.String)
-    places = BROKEN[entity.name] | {"orphan": [(c, "") for c in entity.parents]}
+    places = {**BROKEN[entity.name], "orphan": tuple((c, "") for c in entity.parents)}
     for defect, ways in places.items():
         for number, (name, _) in enumerate(ways):
             hit = (pl.col("defect") == defect) & (pl.col("way") == number)
             column = pl.when(hit).then(pl.lit(name)).otherwise(column)
     unreadable = pl.col("defect").is_in([KINDS[MALFORMED], KINDS[ENCODING]])
-    rejected_key = pl.col("column_name").is_in(entity.key) & (pl.col("outcome") == "rejected")
+    broken_key = (pl.col("column_name").is_in(entity.key) & (pl.col("outcome") == "rejected")).fill_null(
+        pl.lit(value=False)
+    )
     return (
         frame.with_columns(column.alias("column_name"), key.alias("key"))
-        .with_columns(pl.when(~(unreadable | rejected_key.fill_null(False))).then("key").alias("key"))
+        .with_columns(pl.when(~(unreadable | broken_key)).then("key").alias("key"))
         .drop("way")
     )
 

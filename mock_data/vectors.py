@@ -17,7 +17,9 @@ Bools = NDArray[np.bool_]
 
 DAY = 86_400
 MICRO = 1_000_000
-HOURS = np.array([4, 2, 1, 1, 1, 2, 4, 8, 12, 15, 17, 18, 20, 18, 16, 16, 17, 19, 23, 27, 28, 24, 16, 8], dtype=np.float64)
+HOURS = np.array(
+    [4, 2, 1, 1, 1, 2, 4, 8, 12, 15, 17, 18, 20, 18, 16, 16, 17, 19, 23, 27, 28, 24, 16, 8], dtype=np.float64
+)
 WEEK = np.array([0.95, 0.9, 0.92, 0.98, 1.1, 1.2, 1.05])
 
 
@@ -86,8 +88,8 @@ def second_of_day(rng: np.random.Generator, n: int) -> Ints:
 def weighted(rng: np.random.Generator, weights: Floats, n: int) -> Ints:
     """``n`` indexes drawn with the given weights (not necessarily normalised)."""
     cumulated = np.cumsum(weights)
-    drawn = np.searchsorted(cumulated, rng.random(n) * cumulated[-1], side="right")
-    return np.minimum(drawn, len(weights) - 1).astype(np.int64)
+    drawn: Ints = np.searchsorted(cumulated, rng.random(n) * cumulated[-1], side="right").astype(np.int64)
+    return np.minimum(drawn, len(weights) - 1)
 
 
 def seconds(rng: np.random.Generator, n: int, low: float, high: float) -> Ints:
@@ -130,7 +132,7 @@ def money(cents: Ints) -> pl.Series:
 
 
 def choice(values: list[str], codes: Ints) -> pl.Series:
-    """Texts by code; a code of −1 is null."""
+    """Texts by code; a code of -1 is null."""
     pool = pl.Series([*values, None], dtype=pl.String)
     return pool.gather(np.where(codes < 0, len(values), codes))
 

@@ -21,7 +21,18 @@ DEVICES = ["desktop", "mobile", "tablet"]
 SYSTEMS = ["web-shop", "mobile-app", "help-desk"]
 _BROWSING = np.array([0.0, 34, 36, 12, 13, 5])  # page_view … remove_from_cart; a visit's other events have their place
 _START, _PAGE, _CART, _CHECKOUT, _PURCHASE, _TICKET = 0, 1, 4, 6, 7, 8
-_WORDS = ["tent", "café press", "größe M", "кофе", "緑茶", "قهوة", "ελαιόλαδο", "\"noise cancelling\" headphones", "mug & kettle", "नक्शा"]
+_WORDS = [
+    "tent",
+    "café press",
+    "größe M",
+    "кофе",
+    "緑茶",
+    "قهوة",
+    "ελαιόλαδο",
+    '"noise cancelling" headphones',
+    "mug & kettle",
+    "नक्शा",
+]
 _TOPICS = ["late delivery", "damaged parcel", "refund", "wrong size", "invoice \\ VAT"]
 _HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype="S2")
 
@@ -84,13 +95,15 @@ def events(company: Company, who: People, sold: Sales, goods: Catalog) -> pl.Dat
 def _visits(
     company: Company, rng: np.random.Generator, who: People, sold: Sales, target: int
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Customer (−1: a stranger), order (−1: none), last moment and kind of last event, by visit."""
+    """Customer (-1: a stranger), order (-1: none), last moment and kind of last event, by visit."""
     online = np.flatnonzero(sold.channel <= 1)[: target // 10]
     promised = (sold.shipped // DAY + PROMISED_DAYS[sold.service]) * DAY + 20 * 3600
     late = (sold.delivered < NEVER) & (sold.delivered > promised)
     upset = np.flatnonzero((late | (sold.returned < NEVER) | sold.lost) & (rng.random(len(sold.ordered)) < 0.4))
     upset = upset[: target // 40]
-    complaint = np.minimum(np.minimum(sold.delivered, sold.cancelled)[upset], company.end + 1) + rng.integers(600, 2 * DAY, len(upset))
+    complaint = np.minimum(np.minimum(sold.delivered, sold.cancelled)[upset], company.end + 1) + rng.integers(
+        600, 2 * DAY, len(upset)
+    )
     browsing = target // 7
     at = company.moments(rng, browsing)
     known = rng.random(browsing) < 0.68
@@ -120,14 +133,21 @@ def _lengths(rng: np.random.Generator, ending: Ints, target: int) -> Ints:
 
 def _payloads(rng: np.random.Generator, kind: Ints) -> tuple[pl.Series, Ints]:
     """A pool of JSON texts and each event's place in it (the last: none)."""
-    pages = [json.dumps({"page": f"/{p}", "ms": 40 + 13 * i}) for i, p in enumerate(["", "sale", "help", "c/books", "c/toys"] * 6)]
+    pages = [
+        json.dumps({"page": f"/{p}", "ms": 40 + 13 * i})
+        for i, p in enumerate(["", "sale", "help", "c/books", "c/toys"] * 6)
+    ]
     words = [json.dumps({"query": w, "results": 3 * i}, ensure_ascii=False) for i, w in enumerate(_WORDS * 3)]
     topics = [json.dumps({"topic": t, "priority": p}) for t in _TOPICS for p in ("low", "high")]
     pool = pages + words + topics
     none = len(pool)
     u = rng.random(len(kind))
     code = np.full(len(kind), none, dtype=np.int64)
-    for type_, first, size in ((1, 0, len(pages)), (3, len(pages), len(words)), (_TICKET, len(pages) + len(words), len(topics))):
+    for type_, first, size in (
+        (1, 0, len(pages)),
+        (3, len(pages), len(words)),
+        (_TICKET, len(pages) + len(words), len(topics)),
+    ):
         code = np.where(kind == type_, first + (u * size).astype(np.int64), code)
     return pl.Series([*pool, None], dtype=pl.String), code
 
@@ -148,5 +168,5 @@ def _uuids(rng: np.random.Generator, n: int) -> pl.Series:
     import pyarrow as pa
 
     offsets = np.arange(0, 36 * (n + 1), 36, dtype=np.int64)
-    array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(text))
+    array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(offsets.data), pa.py_buffer(text.data))
     return pl.Series(array)

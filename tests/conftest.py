@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of one shared lakehouse with a running Spark Connect server; tests use namespaces or tables of their own."""
+    """Settings of a shared lakehouse with a running Spark Connect server; tests use tables of their own."""
     from c360.engines.stack import Stack
 
     settings = Settings(

@@ -221,5 +221,5 @@ def _print(
 
 def _cell(value: object) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,}" if isinstance(value, int) and value < 10**15 else str(value)

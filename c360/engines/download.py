@@ -28,7 +28,7 @@ CHUNK = 1 << 18
 TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 
 
-class _Transient(Exception):  # noqa: N818 - never leaves this module
+class _Transient(Exception):
     """A failure that another attempt may mend."""
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import psutil
 
 from c360.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LOOPBACK = "127.0.0.1"
 
@@ -45,6 +49,20 @@ def holder(port: int) -> str:
             except psutil.Error:
                 return f"pid {connection.pid}"
     return "another process"
+
+
+def listens_in(port: int, processes: Iterable[psutil.Process]) -> bool:
+    """Whether one of the processes listens on the port; also true where this user may not know."""
+    for process in processes:
+        try:
+            connections = process.net_connections("tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except (psutil.Error, OSError):
+            return True
+        if any(c.status == psutil.CONN_LISTEN and c.laddr[1:2] == (port,) for c in connections):
+            return True
+    return False
 
 
 def require_free(engine: str, port: int, setting: str) -> None:

@@ -1,8 +1,4 @@
-"""One engine as a supervised child process, and how to recognise it again from another command.
-
-A pid alone proves nothing after a crash: it may have been given to a stranger. Each start therefore puts a token into
-the environment, which every descendant inherits; where an environment cannot be read, the time of creation decides.
-"""
+"""One engine as a supervised child process: start it, wait until it serves, let it go or end it."""
 
 from __future__ import annotations
 
@@ -20,13 +16,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from c360.engines import guard, ports
+from c360.engines.identity import TOKEN, Identity
 from c360.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TOKEN = "C360_ENGINE_TOKEN"  # noqa: S105 - a name tag, not a secret
-CLOCK_SLACK = 2.0
 READY_POLL = 0.25
 
 HealthCheck = Callable[[], "str | None"]
@@ -57,46 +52,6 @@ class EngineSpec:
     prepare: Callable[[], None] = lambda: None
     start_timeout: float = 120.0
     grace: float = 10.0
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A started process, so that it can be told from a later one with the same pid."""
-
-    pid: int
-    created: float
-    token: str
-
-    def process(self) -> psutil.Process | None:
-        """The live process, or None when it ended, is a zombie, or its pid belongs to a stranger."""
-        try:
-            found = psutil.Process(self.pid)
-            if found.status() == psutil.STATUS_ZOMBIE:
-                return None
-            try:
-                return found if found.environ().get(TOKEN) == self.token else None
-            except psutil.AccessDenied:
-                return found if abs(found.create_time() - self.created) < CLOCK_SLACK else None
-        except (psutil.Error, OSError):
-            return None
-
-    def family(self) -> list[psutil.Process]:
-        """Every live process of this start: guard, engine and whatever they started, even in other groups."""
-        members: dict[int, psutil.Process] = {}
-        leader = self.process()
-        if leader is not None:
-            members[leader.pid] = leader
-            with contextlib.suppress(psutil.Error):
-                members.update((child.pid, child) for child in leader.children(recursive=True))
-        for candidate in psutil.process_iter():
-            try:
-                if candidate.environ().get(TOKEN) == self.token and candidate.status() != psutil.STATUS_ZOMBIE:
-                    members[candidate.pid] = candidate
-            except (psutil.Error, OSError):
-                continue
-        for pid in [os.getpid(), *(parent.pid for parent in psutil.Process().parents())]:
-            members.pop(pid, None)  # a command that runs inside an engine does not end itself
-        return list(members.values())
 
 
 class ManagedProcess:
@@ -158,13 +113,10 @@ class ManagedProcess:
         deadline = time.monotonic() + self.spec.start_timeout
         reason: str | None = "not asked yet"
         while time.monotonic() < deadline:
-            if self._guard is None or self._guard.poll() is not None:
-                raise EngineError(
-                    f"{self.spec.name} ended while starting: {last_line(self.spec.log)}",
-                    f"read {self.spec.log}, then start it again",
-                )
-            reason = self.spec.ready()
+            self._require_alive()
+            reason = self.spec.ready() or self._stranger()
             if reason is None:
+                self._require_alive()
                 return
             time.sleep(READY_POLL)
         raise EngineError(
@@ -172,13 +124,31 @@ class ManagedProcess:
             f"read {self.spec.log}, then start it again",
         )
 
+    def _require_alive(self) -> None:
+        if self._guard is None or self._guard.poll() is not None:
+            raise EngineError(
+                f"{self.spec.name} ended while starting: {last_line(self.spec.log)}",
+                f"read {self.spec.log}, then start it again",
+            )
+
+    def _stranger(self) -> str | None:
+        """Why the one that answers on the port is not this engine: another process may have taken it meanwhile."""
+        if self.spec.port is None or self.identity is None:
+            return None
+        if ports.listens_in(self.spec.port, self.identity.family()):
+            return None
+        return f"port {self.spec.port} is answered by {ports.holder(self.spec.port)}"
+
     def release(self) -> None:
-        """Let the engine live on after this command."""
+        """Let the engine live on after this command; EngineError if it ended meanwhile."""
         assert self._guard is not None
         assert self._guard.stdin is not None
-        with self._guard.stdin as pipe:
-            pipe.write(b"R")
         _RELEASED.append(self._guard)
+        with contextlib.suppress(BrokenPipeError), self._guard.stdin as pipe:
+            pipe.write(b"R")
+            return
+        self._guard.wait(self.spec.grace)
+        self._require_alive()
 
     def reap(self) -> None:
         """Collect the guard after a stop."""
@@ -186,32 +156,6 @@ class ManagedProcess:
             if self._guard.stdin is not None and not self._guard.stdin.closed:
                 self._guard.stdin.close()
             self._guard.wait(self.spec.grace + 5.0)
-
-
-def stop(*identities: Identity, grace: float = 10.0) -> None:
-    """End every process of these starts and nothing else: TERM, wait up to ``grace`` seconds, KILL.
-
-    A guard is asked first and ends its engine's group; what it leaves (descendants that moved away, or everything if the
-    guard itself is gone) is asked next.
-    """
-    guards = [leader for identity in identities if (leader := identity.process()) is not None]
-    family = [member for identity in identities for member in identity.family()]
-    for process in guards:
-        _quietly(process.terminate)
-    asked, deadline = False, time.monotonic() + grace + 2.0
-    while family and time.monotonic() < deadline:
-        _reap_released()
-        family = [process for process in family if _lives(process)]
-        if not asked and not any(_lives(leader) for leader in guards):
-            asked = True
-            for process in family:
-                _quietly(process.terminate)
-        time.sleep(0.05)
-    late = [process for identity in identities for process in identity.family()]
-    for process in [*family, *late]:
-        _quietly(process.kill)
-    psutil.wait_procs(family, timeout=5)
-    _reap_released()
 
 
 def last_line(log: Path) -> str:
@@ -232,17 +176,6 @@ def port_check(port: int) -> HealthCheck:
     return lambda: None if ports.answers(port) else f"port {port} does not answer"
 
 
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _quietly(action: Callable[[], None]) -> None:
-    with contextlib.suppress(psutil.Error):
-        action()
-
-
-def _reap_released() -> None:
+def reap_released() -> None:
+    """Collect released guards that ended, so that a long-lived starter keeps no zombies."""
     _RELEASED[:] = [process for process in _RELEASED if process.poll() is None]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from c360.settings import Settings
 
 ANSWER_TIMEOUT = 8.0  # seconds for a server that accepts a connection and says nothing
+GIVEN_UP_FOR = 10.0  # seconds in which no call waits again for a server that was found to be gone
 REFUSED_TIMEOUT = 3.0  # seconds for a port that nothing listens on
 
 
@@ -68,32 +69,54 @@ def connect(settings: Settings) -> SparkSession:
 
 @contextmanager
 def session(settings: Settings) -> Iterator[SparkSession]:
-    """``connect`` for the length of a block; the server forgets the session's temporary views afterwards."""
+    """``connect`` for the length of a block; the server forgets the session's temporary views afterwards.
+
+    Unlike ``stop()``, its end does not wait for a server that is gone.
+    """
     spark = connect(settings)
     try:
         yield spark
     finally:
+        if not _listens(_endpoint(remote_address(settings))):
+            spark.release_session_on_close = False  # type: ignore[attr-defined]
         spark.stop()
+
+
+def _endpoint(remote: str) -> str:
+    from pyspark.sql.connect.client.core import DefaultChannelBuilder
+
+    return DefaultChannelBuilder(remote).endpoint
+
+
+def _listens(endpoint: str) -> bool:
+    host, _, port = endpoint.rpartition(":")
+    return ports.answers(int(port), host.strip("[]"))
 
 
 def _wait_for_port(endpoint: str) -> None:
     """A refused connection is known at once; gRPC would hide it behind its own back-off."""
-    host, _, port = endpoint.rpartition(":")
     deadline = time.monotonic() + REFUSED_TIMEOUT
-    while not ports.answers(int(port), host.strip("[]")):
+    while not _listens(endpoint):
         if time.monotonic() > deadline:
             raise ConnectionRefusedError("nothing listens there")
         time.sleep(0.2)
 
 
 def _bounded(remote: str, mend: str) -> RetryPolicy:
-    """Retry policy that spends about seven seconds and then raises EngineError."""
+    """Retry policy that spends about five seconds and then raises EngineError, at once for a while afterwards.
+
+    A query is several calls, some in the background; were each to wait on its own, the answer would take long.
+    """
     from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
+
+    given_up = float("-inf")
 
     class State(RetryPolicyState):
         def next_attempt(self, exception: BaseException | None = None) -> int:
+            nonlocal given_up
             wait = super().next_attempt(exception)
-            if wait is None:
+            if wait is None or time.monotonic() - given_up < GIVEN_UP_FOR:
+                given_up = time.monotonic()
                 raise _no_answer(remote, mend, exception) from exception
             return wait
 
@@ -102,7 +125,7 @@ def _bounded(remote: str, mend: str) -> RetryPolicy:
             return State(self)
 
     return Bounded(
-        max_retries=7, initial_backoff=100, backoff_multiplier=2.0, max_backoff=2000, max_server_retry_delay=2000
+        max_retries=6, initial_backoff=100, backoff_multiplier=2.0, max_backoff=2000, max_server_retry_delay=2000
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from c360.engines import ports
-from c360.engines.process import EngineSpec, ManagedProcess, stop
+from c360.engines.identity import stop
+from c360.engines.process import EngineSpec, ManagedProcess, reap_released
 from c360.engines.state import Entry, StackState, started
 from c360.errors import EngineError
 
@@ -108,6 +109,7 @@ class Stack:
                 if not engines or any(name == engine or name.startswith(f"{engine}-") for engine in engines)
             }
             stop(*(entry.identity for entry in chosen.values()), grace=LONGEST_GRACE)
+            reap_released()
             for name in chosen:
                 self._state.drop(name)
             return list(chosen)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
-from c360.engines.process import Identity
+from c360.engines.identity import Identity
 from c360.errors import EngineError
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gc
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 from c360.errors import LandingError
 from c360.ingest.encoding import escape, without_mark
 from c360.ingest.jsonl_keys import repeated_keys
+from c360.ingest.jsonl_uniform import Block, Uniform
 from c360.ingest.records import BAD_ENCODING, MALFORMED, Records, Refused, check_columns, spread
 
 if TYPE_CHECKING:
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
 
     from c360.ingest.records import StringArray
 
-_BLOCK = 1 << 20  # bytes held as Python objects at a time: small, so that their memory is used again
+_SAMPLE, _BLOCK = 1 << 16, 1 << 19  # bytes read at a time: little at first, never so much that memory is not used again
 _EXACT = json.JSONDecoder(parse_float=str, parse_int=str)
-_STRING, _INTEGER = {str}, {int}
+_STRINGS, _INTEGERS = {str, type(None)}, {int, type(None)}
 
 
 def read_jsonl(data: bytes, where: str, declared: Sequence[str], required: Collection[str]) -> Records:
@@ -39,8 +42,7 @@ def read_jsonl(data: bytes, where: str, declared: Sequence[str], required: Colle
     data = without_mark(data, where)
     reader = _Reader(declared)
     with _no_collection():
-        for lines in _blocks(data):
-            reader.take(lines)
+        reader.read(_blocks(data))
     if data.lstrip()[:1] == b"[" and (not reader.kept or data.lstrip()[1:2] in b"\r\n"):
         raise LandingError(f"{where} is one JSON array, not JSON Lines", "write one object per line (`jq -c '.[]'`)")
     if reader.kept and reader.seen - set(declared):
@@ -48,15 +50,15 @@ def read_jsonl(data: bytes, where: str, declared: Sequence[str], required: Colle
     return reader.records()
 
 
-def _blocks(data: bytes) -> Iterator[list[bytes]]:
-    """The lines, some at a time; white space after the last line end is no line."""
+def _blocks(data: bytes) -> Iterator[bytes]:
+    """The data in pieces of whole lines; white space after the last line end is no line."""
     start, end = 0, len(data)
     last = data.rfind(b"\n") + 1
     if not data[last:].strip():
         end = max(last - 1, 0)
     while data:
-        stop = data.find(b"\n", start + _BLOCK, end)
-        yield data[start : end if stop < 0 else stop].split(b"\n")
+        stop = data.find(b"\n", start + (_BLOCK if start else _SAMPLE), end)
+        yield data[start : end if stop < 0 else stop]
         if stop < 0:
             return
         start = stop + 1
@@ -85,8 +87,35 @@ class _Reader:
         self.kept: list[int] = []
         self.seen: set[str] = set()
 
-    def take(self, lines: list[bytes]) -> None:
-        """Parse the next lines of the file."""
+    def read(self, blocks: Iterator[bytes]) -> None:
+        """Read all blocks: the first with care, the others faster if the first shows keys of simple types."""
+        for first in blocks:
+            uniform = Uniform.of(self._take(first))
+            if uniform is None:
+                continue
+            with ThreadPoolExecutor(pa.cpu_count()) as pool:
+                while ahead := list(islice(blocks, 4 * pa.cpu_count())):
+                    for block, parsed in zip(ahead, pool.map(uniform.parse, ahead), strict=True):
+                        if parsed is None:
+                            self._take(block)
+                        else:
+                            self._add(parsed)
+
+    def _add(self, block: Block) -> None:
+        for index, line in block.odd.items():
+            self._refuse(self._count + index, line)
+        for name in self._declared:
+            column = block.columns[name]
+            self._chunks[name].append(column)
+            if column.null_count < len(column):
+                self.seen.add(name)
+        self._extra.append(pa.nulls(len(block.kept), pa.string()))
+        self.kept += (block.kept + self._count).tolist()
+        self._count += block.count
+
+    def _take(self, block: bytes) -> dict[str, set[type]]:
+        """Parse a block line by line; returns the types of the declared columns' values."""
+        lines = block.split(b"\n")
         documents: list[dict[str, Any]] = []
         sources: list[bytes] = []
         ordinals: list[int] = []
@@ -109,10 +138,12 @@ class _Reader:
             self._refuse(ordinals.pop(index), sources.pop(index))
             del documents[index]
         self.kept += ordinals
+        kinds = {name: set(map(type, values)) for name, values in columns.items()}
         for name, values in (self._columns(documents) if twice else columns).items():
             if name in self._chunks:
-                self._chunks[name].append(_texts(name, values, sources))
+                self._chunks[name].append(_texts(name, values, kinds[name], sources))
         self._extra.append(_extras(sorted(self._unknown), documents))
+        return {name: kinds[name] for name in self._declared}
 
     def records(self) -> Records:
         kept, count = np.array(self.kept, dtype=np.int64), self._count
@@ -163,11 +194,10 @@ def _joined(chunks: list[StringArray]) -> StringArray:
     return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
 
 
-def _texts(name: str, values: Sequence[Any], lines: list[bytes]) -> StringArray:
-    kinds = set(map(type, values)) - {type(None)}
-    if kinds <= _STRING:
+def _texts(name: str, values: Sequence[Any], kinds: set[type], lines: list[bytes]) -> StringArray:
+    if kinds <= _STRINGS:
         return pa.array(values, pa.string())
-    if kinds == _INTEGER and 0 not in values:
+    if kinds <= _INTEGERS and 0 not in values:
         try:
             return pa.array(values, pa.int64()).cast(pa.string())
         except (OverflowError, pa.ArrowInvalid):

@@ -7,16 +7,12 @@ so landing the same again is seen before any work is done, and other content nev
 from __future__ import annotations
 
 import csv
-import errno
 import hashlib
 import json
 import os
 import re
-import secrets
-import time
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -26,6 +22,7 @@ import pyarrow.parquet as pq
 
 from c360.errors import LandingError
 from c360.ingest.mapping import load_mapping
+from c360.ingest.mapping_disk import sweep, sync_folder, unfinished, writable
 from c360.ingest.mapping_run import Conversion, Converted, Tally
 from c360.ingest.mapping_source import RECORD
 from c360.ingest.mapping_stream import plain_name
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 METADATA = b"c360.land"
-STALE_SECONDS = 86_400
 MAX_BYTES = 2**31 - 1024
 Progress = Callable[[Tally], None]
 
@@ -110,10 +106,10 @@ def land(plan: Plan, landing: Path, batch_date: date | None = None, progress: Pr
         return Landed(plan.target.name, tuple(files), already=True)
     day = folder / (batch_date or datetime.now(UTC).date()).isoformat()
     tally = Tally()
-    with _writable(landing, day), Conversion(plan.mapping, plan.target, plan.path, plan.lookups) as conversion:
-        _sweep(day)
+    with writable(landing, day), Conversion(plan.mapping, plan.target, plan.path, plan.lookups) as conversion:
+        sweep(day)
         main, malformed = day / f"{name}.parquet", day / f"{name}.malformed.csv"
-        with _unfinished(main) as main_part, _unfinished(malformed) as malformed_part:
+        with unfinished(main) as main_part, unfinished(malformed) as malformed_part:
             write(
                 conversion.run(tally), plan, main_part, malformed_part, lambda _: progress(tally) if progress else None
             )
@@ -124,7 +120,7 @@ def land(plan: Plan, landing: Path, batch_date: date | None = None, progress: Pr
                 if part.exists():
                     part.replace(final)
                     files.append(final.relative_to(landing).as_posix())
-        _sync_folder(day)
+        sync_folder(day)
         return Landed(
             plan.target.name, tuple(sorted(files)), already=False, tally=tally,
             unused=conversion.unused, unmapped=conversion.unmapped,
@@ -227,59 +223,3 @@ def _stat(path: Path) -> tuple[int, int]:
     if stat.st_size == 0:
         raise LandingError(f"{path.name} is empty", "export it again; there is nothing to land")
     return stat.st_size, stat.st_mtime_ns
-
-
-@contextmanager
-def _writable(landing: Path, day: Path) -> Iterator[None]:
-    """The day's folder exists inside; operating system errors become refusals; empty new folders go again."""
-    made = [p for p in (day, *day.parents) if not p.exists()]
-    try:
-        day.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        _remove_empty(made)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise LandingError(
-                f"There is no space left for the landing folder {landing} ({error.strerror})",
-                "free some, or set C360_LANDING to another disk; nothing was landed",
-            ) from error
-        raise LandingError(
-            f"The landing folder {landing} cannot be written: {error.strerror or error}",
-            "give this user the right to write there, or set C360_LANDING",
-        ) from error
-    except BaseException:
-        _remove_empty(made)
-        raise
-
-
-@contextmanager
-def _unfinished(final: Path) -> Iterator[Path]:
-    """A hidden path beside the final one, gone afterwards unless it was renamed."""
-    part = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
-
-
-def _sweep(day: Path) -> None:
-    """Remove what a killed run left behind long ago."""
-    for part in day.glob(".*.part"):
-        if time.time() - part.stat().st_mtime > STALE_SECONDS:
-            part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

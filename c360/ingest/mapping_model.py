@@ -68,6 +68,14 @@ class LookupSpec(_Model):
     on: dict[str, str] = Field(min_length=1)
     source: SourceSpec = SourceSpec()
 
+    @field_validator("file")
+    @classmethod
+    def _nearby(cls, value: str) -> str:
+        # A mapping may come from somebody else: it must not pick files from anywhere on this machine.
+        if value.startswith(("/", "\\", "~")) or ":" in value or ".." in value.replace("\\", "/").split("/"):
+            raise ValueError(f"'{value}' must lie beside the data or the mapping; for any other use --lookup NAME=PATH")
+        return value
+
 
 class ColumnSpec(_Model):
     """How one target column is made: exactly one of ``from``, ``value``, ``expr``, ``key``, then the steps."""

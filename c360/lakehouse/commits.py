@@ -33,16 +33,28 @@ def commit(catalog: Catalog, name: str, change: Change, timeout_s: float, action
         if transaction is None or not transaction._updates:
             return table
         requirements = (*transaction._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
+        loaded = table.metadata_location
         try:
             table._do_commit(transaction._updates, requirements)
         except CommitFailedException:
-            for producer in transaction._snapshot_producers:
-                producer._clean_all_uncommitted()
+            _clean(transaction)
             raise
+        except ValueError as error:
+            # A commit to another branch takes the sequence number, which PyIceberg calls an invalid value.
+            if catalog.load_table(name).metadata_location == loaded:
+                raise
+            _clean(transaction)
+            raise CommitFailedException(f"{name} was changed meanwhile") from error
         return table
 
     with named(action):
         return retry_contention(attempt, timeout_s)
+
+
+def _clean(transaction: Transaction) -> None:
+    """Delete the manifests of a commit that certainly did not land."""
+    for producer in transaction._snapshot_producers:
+        producer._clean_all_uncommitted()
 
 
 def add_snapshot(

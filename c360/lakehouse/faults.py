@@ -97,8 +97,10 @@ def _of_database(action: str, error: DBAPIError) -> LakehouseError:
 
 
 def _of_storage(action: str, error: OSError) -> LakehouseError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return LakehouseError(f"Cannot {action}: the warehouse's disk is full", "free disk space and rerun")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return LakehouseError(
+            f"Cannot {action}: the warehouse's disk is full, or its limit of size reached", "free disk space and rerun"
+        )
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return LakehouseError(
             f"Cannot {action}: the warehouse is read-only",

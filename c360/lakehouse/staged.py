@@ -218,8 +218,8 @@ class Staged:
 
     def _flush(self) -> None:
         if self._pending:
-            files, self._pending = self._pending, []
-            self._commit(lambda tx: add_snapshot(tx, self._branch, self._properties, files))
+            self._commit(lambda tx: add_snapshot(tx, self._branch, self._properties, self._pending))
+            self._pending = []
 
     def _head(self, table: Table) -> int:
         head = refs.head(table, self._branch) if self._exists else None

@@ -31,7 +31,7 @@ def main() -> int:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("\nStopped. What was published stays; `make demo` goes on from there, `make down` ends the engines.")
+        console.print("\nStopped. What was published stays; `make demo` goes on from there, `make down` ends it.")
         return 130
 
 

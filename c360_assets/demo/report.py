@@ -48,7 +48,7 @@ def _tables(lake: Lakehouse, outcome: Outcome, console: Console) -> None:
     for name, contract in sorted(load_contracts().items(), key=lambda item: ("bsg".index(item[1].layer[0]), item[0])):
         results = [ok for (asset, _), ok in outcome.checks.items() if asset == name.replace(".", "/")]
         verdict = "" if not results else "[green]passed[/green]" if all(results) else "[red]FAILED[/red]"
-        rows = f"{lake.row_count(name):,}" if lake.exists(name) else "–"
+        rows = f"{lake.row_count(name):,}" if lake.exists(name) else "-"
         table.add_row(contract.layer, contract.table, rows, verdict)
     console.print(table)
 
@@ -78,7 +78,7 @@ def _ledger(lake: Lakehouse, truth: Path, console: Console) -> bool:
             contract.table,
             *(f"{found[key]:,}" for key in ("received", "accepted", "deduplicated", "rejected")),
             ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())),
-            "–" if expected is None else "[green]agrees[/green]" if agrees else "[red]DIFFERS[/red]",
+            "-" if expected is None else "[green]agrees[/green]" if agrees else "[red]DIFFERS[/red]",
         )
     console.print(table)
     return balanced

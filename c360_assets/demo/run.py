@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from c360.engines.dagster_server import prepare_home
 from c360.errors import C360Error
 from c360.settings import Settings
 
@@ -40,9 +41,9 @@ def landed_days(landing: Path) -> tuple[date, date]:
     return date.fromisoformat(days[0]), date.fromisoformat(days[-1])
 
 
-def build(settings: Settings, first: date, last: date, console: Console, *, full_refresh: bool = False) -> Outcome:
+def build(settings: Settings, first: date, last: date, console: Console) -> Outcome:
     """Materialise every asset for the landing days ``first`` … ``last``, in the instance that the UI shows."""
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    os.environ["DAGSTER_HOME"] = str(prepare_home(settings))
     os.environ["C360_HOME"] = str(settings.home)
     console.print("Loading the asset graph")
     import dagster as dg

@@ -28,7 +28,7 @@ class RefusedByAudit(AuditFailed):
     def __init__(self, report: AuditReport, branch: str) -> None:
         super().__init__(
             f"Audit of {report.table} failed: {report.sentence()}; its published snapshot is unchanged",
-            f"look at the failing rows in the check, or query branch '{branch}', mend the source or the contract, and rerun",
+            f"see the failing rows in the check or on branch '{branch}', mend the source or the contract, and rerun",
         )
         self.report = report
         self.branch = branch

@@ -47,7 +47,9 @@ def refine(lake: Lakehouse, name: str, *, run_id: str, full_refresh: bool = Fals
     if changes.snapshot_id is None or (not changes.rows.num_rows and not full_refresh and not first_run):
         return SilverRun(None, "nothing new", 0, 0, 0)
     rebuild = changes.is_full
-    outcome = conform(changes.rows, contract, existing_rows(lake, contract, changes.rows, rebuild=rebuild), explain=True)
+    outcome = conform(
+        changes.rows, contract, existing_rows(lake, contract, changes.rows, rebuild=rebuild), explain=True
+    )
     upstream = lake.last_commit(source)
     commit = Commit(
         run_id=run_id,

@@ -42,8 +42,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-
-
 def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,9 +66,7 @@ def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream
         raise AssertionError("must not run")
 
     graph = definitions.resolve_asset_graph()
-    chosen = [
-        graph.assets_def_for_key(dg.AssetKey(path)) for path in (["bronze", "orders"], ["silver", "orders"])
-    ]
+    chosen = [graph.assets_def_for_key(dg.AssetKey(path)) for path in (["bronze", "orders"], ["silver", "orders"])]
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [*chosen, downstream],

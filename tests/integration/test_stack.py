@@ -151,18 +151,17 @@ def test_kills(tmp_path: Path) -> None:
 
     (engine,) = stack.up("spark")
     try:
-        spark = connect(settings)
-        spark.sql("CREATE NAMESPACE lake.probe")
-        spark.sql("CREATE TABLE lake.probe.t USING iceberg AS SELECT 42 AS x")
-        os.kill(engine.pid, signal.SIGKILL)
-        began = time.monotonic()
-        with pytest.raises(EngineError, match=r"does not answer.*c360 up spark"):
-            spark.sql("SELECT 1").collect()
+        with session(settings) as spark:
+            spark.sql("CREATE NAMESPACE lake.probe")
+            spark.sql("CREATE TABLE lake.probe.t USING iceberg AS SELECT 42 AS x")
+            os.kill(engine.pid, signal.SIGKILL)
+            began = time.monotonic()
+            with pytest.raises(EngineError, match=r"does not answer.*c360 up spark"):
+                spark.sql("SELECT 1").collect()
         assert time.monotonic() - began < 15
         assert stack.status()[0].state == "dead"
         with pytest.raises(EngineError, match="c360 up spark"):
             connect(settings)
-        spark.stop()
 
         (healed,) = stack.up("spark")
         assert healed.pid != engine.pid

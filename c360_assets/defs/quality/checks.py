@@ -1,4 +1,4 @@
-"""Nothing is dropped silently: every bronze record is in silver, repeated or refused, counted on the tables themselves."""
+"""Nothing is dropped silently: every bronze record is in silver, repeated or refused, counted on the tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from c360_assets.specs import CATALOG_POOL, asset_key, is_conformed
 
 
 def balance_check(name: str) -> dg.AssetChecksDefinition:
-    """received = accepted + deduplicated + rejected, for one silver table."""
+    """Received = accepted + deduplicated + rejected, for one silver table."""
 
     @dg.asset_check(
         asset=asset_key(name),

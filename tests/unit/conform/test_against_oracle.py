@@ -20,7 +20,7 @@ COLUMNS = (
     Column("id", "string", required=True, standardise=("trim", "lower")),
     Column("name", "string", standardise=NAMES, max_length=6),
     Column("kind", "string", standardise=("trim", "lower"), enum=("a", "b")),
-    Column("code", "string", required=True, standardise=("trim", "upper"), pattern=r"^[A-Z]{2}$"),
+    Column("code", "string", required=True, standardise=("trim", "upper"), pattern=r"^[A-Z]{2}$", max_length=2),
     Column("small", "int"),
     Column("amount", "decimal(6,2)", minimum="0", standardise=("trim",)),
     Column("whole", "decimal(4,0)"),
@@ -65,7 +65,6 @@ days = st.sampled_from(
     )
 )
 times = st.sampled_from(
-    # fmt: off
     [
         "",
         "T00:00:00",
@@ -86,7 +85,6 @@ times = st.sampled_from(
         "T12:30.5",
         "T12:30:59.1234567890",
     ]
-    # fmt: on
 )
 zones = st.sampled_from(
     ["", "Z", "z", "+00:00", "+02:00", "-0530", "+14", "+24:00", "-00:00", "+1", "+02:", " UTC", "+00", "-23:59"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from c360.engines.process import TOKEN, EngineSpec, port_check
+from c360.engines.identity import TOKEN
+from c360.engines.process import EngineSpec, port_check
 from c360.engines.stack import Stack
 from c360.engines.state import StackState
 from c360.errors import EngineError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from c360.engines.process import TOKEN
+from c360.engines.identity import TOKEN
 from c360.engines.stack import Stack
 from c360.engines.state import Entry, StackState
 from c360.errors import EngineError
@@ -25,6 +25,8 @@ from tests.unit.engines.engine_specs import SERVE, eventually, gone, pid_in, ser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from c360.engines.process import EngineSpec
 
 IDLE = "import time; time.sleep(600)"
 
@@ -118,6 +120,24 @@ def test_port_of_a_stranger_names_the_setting(settings: Settings, port: int) -> 
     with socket.create_server(("127.0.0.1", port)), refusal:
         server(settings, port).up("toy")
     assert tagged(settings) == []
+
+
+def test_stranger_that_takes_the_port_during_the_start_is_not_mistaken_for_the_engine(
+    settings: Settings, port: int
+) -> None:
+    strangers: list[socket.socket] = []
+
+    def engine(s: Settings) -> tuple[EngineSpec, ...]:
+        def intrude() -> None:
+            strangers.append(socket.create_server(("127.0.0.1", port)))
+
+        return (spec(s, "toy", IDLE, port=port, prepare=intrude, start_timeout=1.0),)
+
+    try:
+        with pytest.raises(EngineError, match=rf"port {port} is answered by .*pid {os.getpid()}"):
+            Stack(settings, {"toy": engine}).up("toy")
+    finally:
+        strangers[0].close()
 
 
 def test_port_of_a_stranger_on_all_addresses(settings: Settings, port: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from c360.errors import LandingError
 from c360.ingest import jsonl
 from c360.ingest.jsonl import read_jsonl
+from c360.ingest.jsonl_uniform import Uniform
 from tests.unit.ingest.support import land, rows
 
 if TYPE_CHECKING:
@@ -212,3 +213,75 @@ def test_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert split.count == whole.count == 200
     assert [r.ordinal for r in split.refused] == [50, 120]
     assert split.columns["id"].to_pylist() == whole.columns["id"].to_pylist()
+
+
+uniform = st.builds(
+    lambda i, n, flag: json.dumps(
+        {"id": i, "name": n, "flag": flag}, separators=(",", ":"), ensure_ascii=False
+    ).encode(),
+    st.integers(-3, 10**20) | st.integers(0, 9),
+    st.text(st.sampled_from('ab":\\{}é\n\x00'), max_size=4) | st.none(),
+    st.booleans(),
+)
+spoiled = st.builds(lambda line, i, b: line[:i] + b + line[i + 1 :], uniform, st.integers(0, 30), st.binary(max_size=2))
+spoiled = spoiled.map(lambda line: line.replace(b"\n", b" "))
+unusual = st.sampled_from(
+    [
+        b'{"id":-0,"name":"a"}',
+        b'{"id":1.0}',
+        b' {"id":5}',
+        b'{"id":5} ',
+        b'{"id":1}{"id":2}',
+        b"",
+        b'{"id":1,"new":2}',
+        b'{"id":"7"}',
+        b'{"id":1,"id":2}',
+        b'{"id":1,"name":{"a":1}}',
+        b'{"name":"\xff"}',
+        b'{"id":5}\r',
+        b'{"flag":1}',
+        b"{}",
+        b'{"id":',
+        b"}{",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(uniform, min_size=1, max_size=3), st.lists(uniform | uniform | spoiled | unusual, max_size=25))
+def test_the_fast_lane_gives_the_rows_of_the_careful_one(sample: list[bytes], rest: list[bytes]) -> None:
+    data = b"\n".join([*sample, *rest, b"{}"])
+
+    def everything() -> Any:
+        records = read_jsonl(data, "f", ("id", "name", "flag"), set())
+        columns = {name: column.to_pylist() for name, column in records.columns.items()}
+        extra = None if records.extra is None else records.extra.to_pylist()
+        return records.count, columns, extra, list(records.refused)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "_SAMPLE", len(sample[0]))
+        patch.setattr(jsonl, "_BLOCK", 100)
+        fast = everything()
+        patch.setattr(jsonl.Uniform, "of", lambda _: None)
+        assert fast == everything()
+
+
+def test_the_fast_lane_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bool] = []
+    original = Uniform.parse
+
+    def watched(self: Uniform, block: bytes) -> Any:
+        result = original(self, block)
+        parsed.append(result is not None)
+        return result
+
+    monkeypatch.setattr(Uniform, "parse", watched)
+    monkeypatch.setattr(jsonl, "_SAMPLE", 100)
+    monkeypatch.setattr(jsonl, "_BLOCK", 1000)
+    written = [json.dumps({"id": i, "name": "é"}).encode() for i in range(500)]
+    written[100], written[200] = b'{"id":1,"na', b'{"id":2,"name":"\xff"}'
+    records = read_jsonl(b"\n".join(written), "f", ("id", "name"), set())
+    assert len(parsed) > 5
+    assert all(parsed)
+    assert records.columns["id"].to_pylist() == [None if i in (100, 200) else str(i) for i in range(500)]
+    assert [(r.ordinal, r.error) for r in records.refused] == [(100, MALFORMED), (200, BAD)]

@@ -61,6 +61,8 @@ def test_every_scalar_stays_the_text_that_was_written() -> None:
         ("columns:", "source: {names: [a, b, a]}\ncolumns:", 3, ["repeats a"]),
         ("columns:", "source: {decimal: ',', thousands: ','}\ncolumns:", 3, ["same character"]),
         ("columns:", "lookups: {x: {file: f.csv}}\ncolumns:", 3, ["lookups.x.on"]),
+        ("columns:", "lookups: {x: {file: /etc/passwd, on: {a: b}}}\ncolumns:", 3, ["must lie beside", "--lookup"]),
+        ("columns:", "lookups: {x: {file: a/../../b, on: {a: b}}}\ncolumns:", 3, ["must lie beside"]),
         ("{from: sku}", "&a {from: sku}\n  q: *a", 5, ["anchor"]),
         ("{from: sku}", "{from: sku", 6, ["is not YAML"]),
         ("{from: sku}", "{from: TODO}", 5, ["still has TODO", "columns.product_id.from (line 5)"]),
