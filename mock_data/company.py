@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,6 +82,7 @@ def generate(
     began = time.perf_counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()  # the lock would take a read-only folder for one that is locked
         with FileLock(out / ".generate.lock", timeout=0):
             found = _existing(out, arguments)
             if found is not None:

@@ -35,6 +35,8 @@ MESSY, LATE, ORPHAN, EXACT, FORMATTING, CONTRADICTORY, MALFORMED, ENCODING, *_ =
 WRITINGS = 4
 """Number of ways to write a clean value differently."""
 MALFORMED_WAYS = 3
+BLANK = 2
+"""The malformed line of CSV files that is empty."""
 _MOST_LATE = 30
 
 
@@ -151,4 +153,7 @@ def plan(company: Company, entity: Entity, day: Ints, orphans: tuple[Bools, Ints
     order = np.lexsort((place, landing)) if len(base) > n or len(late) else np.arange(n)
     landing = landing[order]
     row = np.arange(len(base)) - np.searchsorted(landing, np.arange(company.days))[landing] + 1
-    return Plan(base[order].astype(np.int64), kind[order], way[order].astype(np.int64), landing, row)
+    kind, way = kind[order], way[order]
+    # a blank line is a record only inside a file: at its end it is no more than an end of line
+    way[(kind == MALFORMED) & (way == BLANK) & (np.append(row[1:], 1) == 1)] = 0
+    return Plan(base[order].astype(np.int64), kind, way.astype(np.int64), landing, row)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from mock_data.defects import CONTRADICTORY, ENCODING, FORMATTING, KINDS, MALFORMED, MESSY, WRITINGS, Kinds, Plan
 from mock_data.entities import Entity
@@ -25,7 +26,7 @@ from mock_data.formats import (
 from mock_data.spoil import BROKEN, CONTRADICTIONS
 from mock_data.vectors import Bools, Ints
 
-CHUNK = 200_000
+CHUNK = 300_000
 """Landed records written at a time: bounds the memory, and lets two threads share one entity."""
 
 
@@ -81,11 +82,16 @@ def _write_lines(lines: pl.Series, edges: Ints, paths: list[Path], header: bytes
 
 
 def _write_parquet(frame: pl.DataFrame, edges: Ints, paths: list[Path]) -> None:
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     for path, first, last in zip(paths, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         if first == last:
             continue
         path.parent.mkdir(parents=True)
-        frame[first:last].write_parquet(path, compression="zstd", compression_level=1, statistics=True)
+        # small files: dictionaries and statistics would cost more than they save
+        pq.write_table(
+            table.slice(first, last - first), path,
+            compression="snappy", use_dictionary=False, write_statistics=False, store_schema=False,
+        )  # fmt: skip
 
 
 def _is_special(kind: Kinds) -> Bools:

@@ -165,7 +165,7 @@ def _versions(rng: np.random.Generator, owner: Ints, when: Ints, kind: Ints, cou
         pl.when(pl.col("mailbox") > 0).then(pl.format("+{}", "mailbox")).otherwise(pl.lit(""))
     )
     # some telephone numbers were entered without a country code; nothing can complete them
-    local = pl.lit("0") + pl.col("phone").str.slice(3)
+    local = pl.lit("0") + pl.col("phone").str.slice(3).str.strip_chars_start("0")
     return frame.with_columns(
         email=pl.when(pl.lit(pl.Series(gaps[:, 2])) > 0.03).then(address + pl.col("domain")),
         phone=_by(gaps[:, 3] > 0.06, pl.when(pl.lit(pl.Series(gaps[:, 3])) > 0.995).then(local).otherwise("phone")),

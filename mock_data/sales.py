@@ -176,7 +176,7 @@ def _life(rng: np.random.Generator, ordered: Ints, service: Ints) -> dict[str, I
     lost_at = np.where(lost, shipped + seconds(rng, n, 240, 400), NEVER)
     cancelled = np.where(lost, lost_at + seconds(rng, n, 2, 48), cancelled)
     low, high = TRANSIT[service, 0], TRANSIT[service, 1]
-    hours = low + (high - low) * rng.beta(2, 4, n) + np.where(rng.random(n) < 0.05, rng.random(n) * 150, 0)
+    hours = low + (high - low) * rng.beta(2, 4, n) + np.where(rng.random(n) < 0.13, 10 + rng.random(n) * 150, 0)
     delivered = np.where(goes & ~lost, shipped + (hours * 3600).astype(np.int64), NEVER)
     arrives = delivered < NEVER
     completed = np.where(arrives, delivered + seconds(rng, n, 0.2, 26), NEVER)

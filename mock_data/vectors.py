@@ -70,7 +70,7 @@ class Company:
         dates = np.datetime64(self.first_day) + np.arange(self.days)
         weekday = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7
         year_day = (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
-        yearly = 1 + 0.12 * np.cos(2 * np.pi * (year_day - 350) / 365) + 0.5 * np.exp(-(((year_day - 335) / 14.0) ** 2))
+        yearly = 1 + 0.12 * np.cos(2 * np.pi * (year_day - 350) / 365) + 0.7 * np.exp(-(((year_day - 335) / 14.0) ** 2))
         weights = WEEK[weekday] * yearly * (1 + 0.3 * np.arange(self.days) / 365)
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 

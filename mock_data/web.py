@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from binascii import hexlify
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mock_data.catalog import Catalog
@@ -34,7 +36,6 @@ _WORDS = [
     "नक्शा",
 ]
 _TOPICS = ["late delivery", "damaged parcel", "refund", "wrong size", "invoice \\ VAT"]
-_HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype="S2")
 
 
 def events(company: Company, who: People, sold: Sales, goods: Catalog) -> pl.DataFrame:
@@ -161,12 +162,10 @@ def _uuids(rng: np.random.Generator, n: int) -> pl.Series:
     raw: NDArray[np.uint8] = rng.integers(0, 256, (n, 16), dtype=np.uint8)
     raw[:, 6] = (raw[:, 6] & 0x0F) | 0x40
     raw[:, 8] = (raw[:, 8] & 0x3F) | 0x80
-    hexed = _HEX[raw].view(np.uint8).reshape(n, 32)
+    hexed = np.frombuffer(hexlify(raw.data), dtype=np.uint8).reshape(n, 32)
     text = np.full((n, 36), ord("-"), dtype=np.uint8)
     for source, target, width in ((0, 0, 8), (8, 9, 4), (12, 14, 4), (16, 19, 4), (20, 24, 12)):
         text[:, target : target + width] = hexed[:, source : source + width]
-    import pyarrow as pa
-
     offsets = np.arange(0, 36 * (n + 1), 36, dtype=np.int64)
     array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(offsets.data), pa.py_buffer(text.data))
     return pl.Series(array)

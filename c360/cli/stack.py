@@ -78,6 +78,14 @@ def fetch(
         typer.echo(str(path))
 
 
+@jars_app.command("archive")
+def archive() -> None:
+    """Archive Spark's classes once, so that each start takes less than half of the CPU time (about 220 MB of cache)."""
+    from c360.engines import class_archive
+
+    typer.echo(str(class_archive.build(Settings())))
+
+
 def _show(engines: list[EngineStatus], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(engine) for engine in engines], indent=2))

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 
 
+def free() -> int:
+    """A port that nothing listens on right now; another process may take it at any time."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
 def answers(port: int, host: str = LOOPBACK, timeout: float = 1.0) -> bool:
     """Whether something accepts connections on the port within ``timeout`` seconds."""
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c360.engines import jars, ports
+from c360.engines.class_archive import archive_path
 from c360.engines.java import find_java
 from c360.engines.process import EngineSpec
 from c360.engines.spark_client import connect, session
@@ -83,14 +84,15 @@ class SparkConnectServer:
                 f"C360_SPARK_REMOTE names another Spark ({settings.spark_remote}); there is none to start here",
                 "unset C360_SPARK_REMOTE to start one on this machine",
             )
-        work, pyspark_home = work_dir(settings), _pyspark_home()
-        class_path = [f"{pyspark_home}/jars/*", *map(str, jars.paths(jar_groups(settings), settings))]
+        work, installed, java = work_dir(settings), pyspark_home(), find_java(settings)
+        class_path = [f"{installed}/jars/*", *map(str, jars.paths(jar_groups(settings), settings))]
         if any(os.pathsep in entry for entry in class_path):
             raise EngineError(
                 f"A class path cannot hold a folder with '{os.pathsep}' in its name", "change C360_JAR_CACHE"
             )
         command = (
-            str(find_java(settings).executable),
+            str(java.executable),
+            *_shared_classes(archive_path(settings, java, installed)),
             f"-Xmx{settings.spark_memory}",
             "-XX:+UseParallelGC",
             *(f"--add-opens={opened}=ALL-UNNAMED" for opened in OPENS),
@@ -117,7 +119,7 @@ class SparkConnectServer:
             ready=self.health,
             env={
                 **dict.fromkeys([*foreign, "HADOOP_CONF_DIR", "YARN_CONF_DIR", "JAVA_TOOL_OPTIONS"]),
-                "SPARK_HOME": str(pyspark_home),
+                "SPARK_HOME": str(installed),
                 "SPARK_LOCAL_IP": ports.LOOPBACK,
                 "SPARK_LOCAL_DIRS": str(work / "local"),
                 "PYSPARK_PYTHON": sys.executable,
@@ -128,6 +130,7 @@ class SparkConnectServer:
             port_setting="C360_SPARK_PORT",
             address=self.remote,
             prepare=self._prepare,
+            start_timeout=180.0,
         )
 
     def health(self) -> str | None:
@@ -142,7 +145,7 @@ class SparkConnectServer:
         return None if rows[0]["one"] == 1 else "a trivial query gave a wrong answer"
 
     def _prepare(self) -> None:
-        jars.fetch(jar_groups(self.settings), self.settings, quiet=not sys.stderr.isatty())
+        jars.fetch(jar_groups(self.settings), self.settings)
         work = work_dir(self.settings)
         try:
             _clear(work / "local")
@@ -156,11 +159,17 @@ class SparkConnectServer:
             raise EngineError(f"{work} cannot be written ({error.strerror})", "set C360_HOME, or free space") from error
 
 
-def _pyspark_home() -> Path:
+def pyspark_home() -> Path:
+    """Folder of the installed PySpark, which holds Spark's own jars; EngineError if there is none."""
     found = find_spec("pyspark")
     if found is None or found.origin is None:
         raise EngineError("PySpark is not installed", "run `make install`")
     return Path(found.origin).parent
+
+
+def _shared_classes(archive: Path) -> tuple[str, ...]:
+    quiet = ("-Xlog:cds=off", "-Xlog:class+path=off")  # an archive that does not fit is ignored, without a word
+    return (f"-XX:SharedArchiveFile={archive}", *quiet) if archive.exists() else ()
 
 
 def _clear(folder: Path) -> None:

@@ -82,7 +82,7 @@ class FileWriter:
     def _flush(self) -> None:
         if self._held:
             rows = pa.concat_tables(self._held)
-            self._writer.write(rows.combine_chunks())
+            self._writer.write(rows)
             self._rows += rows.num_rows
             self._held, self._bytes = [], 0
 

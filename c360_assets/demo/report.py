@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,30 +58,32 @@ def _ledger(lake: Lakehouse, truth: Path, console: Console) -> bool:
     """What silver did with every generated record, beside what the generator says it should have done."""
     stated: dict[str, Any] = json.loads(truth.read_text()) if truth.exists() else {}
     table = Table(title="Records: generated = accepted + repeated + refused")
-    for column in ("table", "generated", "accepted", "repeated", "refused", "by reason", "truth ledger"):
-        table.add_column(column, justify="left" if column in ("table", "by reason", "truth ledger") else "right")
+    for column in ("table", "generated", "accepted", "repeated", "refused", "truth ledger"):
+        table.add_column(column, justify="left" if column in ("table", "truth ledger") else "right")
+    refused: Counter[str] = Counter()
+    expected_refused: Counter[str] = Counter()
     balanced = True
     for name, contract in sorted(load_contracts().items()):
         if not is_conformed(contract) or not lake.exists(name):
             continue
         found = counts(lake, name)
         reasons = _reasons(lake, name)
+        refused.update(reasons)
+        agrees = found["received"] == found["accepted"] + found["deduplicated"] + found["rejected"]
         expected = stated.get(contract.table)
-        agrees = expected is None or (
-            expected["generated"] == found["received"]
-            and expected["accepted"] == found["accepted"]
-            and expected["deduplicated"] == found["deduplicated"]
-            and expected["rejected"] == reasons
-        )
-        agrees = agrees and found["received"] == found["accepted"] + found["deduplicated"] + found["rejected"]
+        if expected is not None:
+            expected_refused.update(expected["rejected"])
+            wanted = tuple(expected[key] for key in ("generated", "accepted", "deduplicated", "rejected"))
+            agrees = agrees and wanted == (found["received"], found["accepted"], found["deduplicated"], reasons)
         balanced = balanced and agrees
-        table.add_row(
-            contract.table,
-            *(f"{found[key]:,}" for key in ("received", "accepted", "deduplicated", "rejected")),
-            ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())),
-            "-" if expected is None else "[green]agrees[/green]" if agrees else "[red]DIFFERS[/red]",
-        )
+        verdict = "[red]DIFFERS[/red]" if not agrees else "-" if expected is None else "[green]agrees[/green]"
+        numbers = (f"{found[key]:,}" for key in ("received", "accepted", "deduplicated", "rejected"))
+        table.add_row(contract.table, *numbers, verdict)
     console.print(table)
+    by_reason = Table("reason", "refused", "truth ledger", title="Refused records by reason")
+    for reason, count in sorted(refused.items()):
+        by_reason.add_row(reason, f"{count:,}", f"{expected_refused[reason]:,}" if stated else "-")
+    console.print(by_reason)
     return balanced
 
 

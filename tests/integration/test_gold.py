@@ -18,8 +18,9 @@ from c360.settings import Settings
 from c360_assets.gold import GOLD, GoldBuild, build_gold
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
+
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.integration
@@ -376,7 +377,8 @@ def test_cancelled_and_returned_orders(house: House) -> None:
     house.order("O2", "C1", at("2025-01-05", "10:00:00"), "returned")
     house.item("I2", "O2", quantity=3, returned_quantity=2)
     house.item("I3", "O2", quantity=1)
-    house.add("stock", *({"movement_id": f"M{q}", "product_id": "P1", "warehouse": "w", "movement_type": "sale", "quantity": q, "moved_at": BIRTH} for q in (7, -3)))  # fmt: skip
+    movement = {"product_id": "P1", "warehouse": "w", "movement_type": "sale", "moved_at": BIRTH}
+    house.add("stock", *({**movement, "movement_id": f"M{q}", "quantity": q} for q in (7, -3)))
     house.build_all(at("2025-02-01"))
     cancelled = house.row("fact_sales", order_item_id="I1")
     assert (cancelled["is_cancelled"], cancelled["net_amount"], cancelled["revenue_amount"]) == (
@@ -720,14 +722,14 @@ def test_a_changed_rule_is_a_full_build(house: House, monkeypatch: pytest.Monkey
 
 def test_refusals_name_their_mend(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="no time zone"):
-        house.build("dim_date", datetime(2025, 1, 1))
-    with pytest.raises(SettingsError, match="use one of gold.dim_customer"):
+        house.build("dim_date", at("2025-01-01").replace(tzinfo=None))
+    with pytest.raises(SettingsError, match=r"use one of gold\.dim_customer"):
         house.build("dim_nothing", at("2025-01-01"))
-    with pytest.raises(LakehouseError, match="materialise gold.dim_customer first"):
+    with pytest.raises(LakehouseError, match=r"materialise gold\.dim_customer first"):
         house.build("fact_sales", at("2025-01-01"))
     house.customer("C1", BIRTH)
     house.build_all(at("2025-01-01"))
-    with pytest.raises(LakehouseError, match="materialise gold.customer_value as of the same moment first"):
+    with pytest.raises(LakehouseError, match=r"materialise gold\.customer_value as of the same moment first"):
         house.build("customer_360", at("2025-01-02"))
     snapshot = house.lake.snapshot("gold.dim_location")
     monkeypatch.setattr(

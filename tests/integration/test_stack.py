@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from c360.engines.spark import SparkConnectServer, connect, session
+from c360.engines import class_archive, jars
+from c360.engines.java import find_java
+from c360.engines.spark import SparkConnectServer, connect, pyspark_home, session
 from c360.engines.stack import Stack
 from c360.engines.state import StackState
 from c360.errors import EngineError
@@ -32,6 +35,16 @@ ROOT = Path(__file__).parents[2]
 
 def new_settings(home: Path) -> Settings:
     return Settings(home=home, spark_port=free_port(), dagster_port=free_port(), spark_memory="1g")
+
+
+def copied_cache(cache: Path) -> Path:
+    """A jar cache of the test's own with the jars that Spark needs."""
+    user = Settings()
+    for jar in jars.fetch(["spark"], user):
+        copy = cache / jar.relative_to(user.jar_cache)
+        copy.parent.mkdir(parents=True)
+        shutil.copy2(jar, copy)
+    return cache
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +141,10 @@ def test_server_that_accepts_but_says_nothing(tmp_path: Path) -> None:
 
 def test_kills(tmp_path: Path) -> None:
     """A killed command leaves no orphan; a killed Spark is said within seconds, and healed with its tables."""
-    settings = new_settings(tmp_path)
+    settings = new_settings(tmp_path / "home").model_copy(update={"jar_cache": copied_cache(tmp_path / "cache")})
+    archive = class_archive.archive_path(settings, find_java(settings), pyspark_home())
+    archive.parent.mkdir()
+    archive.write_bytes(b"a damaged class archive is ignored")
     script = (
         "import sys, time; from c360.settings import Settings; from c360.engines.stack import Stack\n"
         "with Stack(Settings()).running('spark'):\n"
@@ -138,6 +154,7 @@ def test_kills(tmp_path: Path) -> None:
         "C360_HOME": str(settings.home),
         "C360_SPARK_PORT": str(settings.spark_port),
         "C360_SPARK_MEMORY": "1g",
+        "C360_JAR_CACHE": str(settings.jar_cache),
     }
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=env, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
@@ -226,3 +243,15 @@ def test_dagster_serves_heals_and_ends(tmp_path: Path, monkeypatch: pytest.Monke
         stack.down()
     assert len(started) > 4  # two guards, two servers, and the code servers they started
     assert [process for process in started if not gone(process.pid)] == []
+
+
+@pytest.mark.bench
+def test_class_archive_is_built_and_used(tmp_path: Path) -> None:
+    """A minute of CPU time, so not part of the suite; that Spark starts without one, every other test shows."""
+    settings = new_settings(tmp_path / "home").model_copy(update={"jar_cache": copied_cache(tmp_path / "cache")})
+    assert not [word for word in SparkConnectServer(settings).spec().command if "SharedArchiveFile" in word]
+    archive = class_archive.build(settings)
+    assert class_archive.build(settings) == archive
+    with Stack(settings).running("spark") as stack:
+        spark = psutil.Process(stack.status()[0].pid)
+        assert str(archive) in {mapped.path for mapped in spark.memory_maps()}

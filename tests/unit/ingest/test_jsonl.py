@@ -262,7 +262,7 @@ def test_the_fast_lane_gives_the_rows_of_the_careful_one(sample: list[bytes], re
         patch.setattr(jsonl, "_SAMPLE", len(sample[0]))
         patch.setattr(jsonl, "_BLOCK", 100)
         fast = everything()
-        patch.setattr(jsonl.Uniform, "of", lambda _: None)
+        patch.setattr(Uniform, "of", lambda _: None)
         assert fast == everything()
 
 

@@ -23,3 +23,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Generated:
 def year(tmp_path_factory: pytest.TempPathFactory) -> Generated:
     """A year of a small company, for its habits."""
     return generate(tmp_path_factory.mktemp("year"), scale=0.03, seed=360, start=date(2025, 1, 1), days=365)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Generated:
+    """The same year with no defects at all."""
+    out = tmp_path_factory.mktemp("whole")
+    return generate(out, scale=0.03, seed=360, start=date(2025, 1, 1), days=365, defects=False)

@@ -21,7 +21,7 @@ Verdict = tuple[str, str | None, str | None]
 """Outcome, reason, column."""
 
 
-class Bad(Exception):  # noqa: N818
+class Bad(Exception):
     """Reason of a refusal."""
 
 
@@ -254,7 +254,13 @@ SYSTEMS = {
     "customers": "crm", "locations": "crm", "consents": "crm", "products": "catalog", "stock": "catalog",
     "orders": "shop", "order_items": "shop", "transactions": "payments", "shipments": "logistics", "events": "web",
 }  # fmt: skip
-FORMATS = {"products": "parquet", "shipments": "parquet", "consents": "jsonl", "transactions": "jsonl", "events": "jsonl"}
+FORMATS = {
+    "products": "parquet",
+    "shipments": "parquet",
+    "consents": "jsonl",
+    "transactions": "jsonl",
+    "events": "jsonl",
+}
 VERSIONS = {"stock": None, "events": None, "transactions": "occurred_at"}
 KEYS = {"consents": ("customer_id", "purpose")}
 
@@ -269,8 +275,8 @@ def primary_key(entity: str) -> tuple[str, ...]:
 def records(path: Path) -> Iterator[tuple[Record | None, str | None]]:
     """Each physical record: its raw columns, or None and what is wrong with the record as a whole."""
     if path.suffix == ".parquet":
-        for row in pq.read_table(path).to_pylist():
-            yield row, None
+        for typed in pq.read_table(path).to_pylist():
+            yield typed, None
         return
     content = path.read_bytes().decode("utf-8", errors="surrogateescape")
     if path.suffix == ".csv":
@@ -305,7 +311,9 @@ def conformed(entity: str, raw: Record) -> tuple[Record, Verdict | None]:
         value = raw.get(column)
         if isinstance(value, datetime):
             value = value.isoformat()
-        text = ("true" if value else "false") if isinstance(value, bool) else "" if value is None else str(value).strip()
+        text = (
+            ("true" if value else "false") if isinstance(value, bool) else "" if value is None else str(value).strip()
+        )
         if not text:
             if name.endswith("!"):
                 return clean, ("rejected", "missing_required", column)

@@ -60,8 +60,7 @@ def test_each_defect_is_what_it_says(
     tiny: Generated, ledger: dict[str, list[dict[str, Any]]], reading: Reading, entity: str
 ) -> None:
     parsed = {
-        path.relative_to(tiny.landing).as_posix(): list(records(path))
-        for path in tiny.landing.glob(f"*/{entity}/*/*")
+        path.relative_to(tiny.landing).as_posix(): list(records(path)) for path in tiny.landing.glob(f"*/{entity}/*/*")
     }
     key = primary_key(entity)
     version = key[-1] if len(key) > 1 else {"stock": "moved_at", "events": "event_timestamp"}[entity]
@@ -110,6 +109,13 @@ def pq_date(text: str) -> Any:
     from datetime import date
 
     return date.fromisoformat(text)
+
+
+def test_no_file_ends_with_a_blank_line(tiny: Generated, year: Generated) -> None:
+    for made in (tiny, year):  # whether that were a record, readers do not agree
+        for path in made.landing.glob("*/*/*/*.csv"):
+            assert not path.read_bytes().endswith(b"\n\n")
+    assert any(b"\n\n" in path.read_bytes() for path in year.landing.glob("*/*/*/*.csv"))
 
 
 def test_counts_balance_with_the_files(tiny: Generated, reading: Reading) -> None:
