@@ -55,13 +55,26 @@ def write_days(root: Path, entity: Entity, clean: pl.DataFrame, plan: Plan, date
     edges = bounds[days.start : days.stop + 1] - low
     paths = [root / file_name(entity, dates[day]) for day in days]
     kind, way = plan.kind[low:high], plan.way[low:high]
-    frame = clean[plan.base[low:high]]
+    frame, source = _sources(clean, plan.base[low:high], kind)
     if entity.format == "parquet":
-        _write_parquet(_typed(entity, frame, kind, way), edges, paths)
+        _write_parquet(_typed(entity, frame, source, kind, way), edges, paths)
     else:
-        lines = _lines(entity, frame, kind, way)
+        lines = _lines(entity, frame, source, kind, way)
         header = b"" if entity.format == "jsonl" else (",".join(entity.columns) + "\n").encode()
         _write_lines(lines, edges, paths, header, bad_bytes=bool((kind == ENCODING).any()))
+
+
+def _sources(clean: pl.DataFrame, base: Ints, kind: Kinds) -> tuple[pl.DataFrame, Ints]:
+    """The clean rows that these records come from, and each record's row among them.
+
+    Nearly all lie side by side; a slice with the few others behind it is cheaper than collecting row by row.
+    """
+    near = base[kind == 0]
+    low, high = (int(near[0]), int(near[-1]) + 1) if len(near) else (0, 0)
+    far = np.flatnonzero((base < low) | (base >= high))
+    source = base - low
+    source[far] = high - low + np.arange(len(far))
+    return pl.concat([clean.slice(low, high - low), clean[base[far]]]), source
 
 
 def _write_lines(lines: pl.Series, edges: Ints, paths: list[Path], header: bytes, *, bad_bytes: bool) -> None:
@@ -112,20 +125,20 @@ def _groups(entity: Entity, frame: pl.DataFrame) -> Iterator[tuple[str, int, pl.
             yield KINDS[kind], -1, group
 
 
-def _specials(frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.DataFrame:
+def _specials(frame: pl.DataFrame, source: Ints, kind: Kinds, way: Ints) -> pl.DataFrame:
     at = np.flatnonzero(_is_special(kind))
-    return frame[at].with_columns(kind=pl.Series(kind[at]), way=pl.Series(way[at]), at=pl.Series(at))
+    return frame[source[at]].with_columns(kind=pl.Series(kind[at]), way=pl.Series(way[at]), at=pl.Series(at))
 
 
-def _lines(entity: Entity, frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.Series:
+def _lines(entity: Entity, frame: pl.DataFrame, source: Ints, kind: Kinds, way: Ints) -> pl.Series:
     text = frame.select(plain(entity))
     if entity.format == "csv":
         lines = text.select(fields(entity)).select(joined(entity)).to_series()
     else:
         lines = text.select(objects(entity)).to_series()
-    written, places = [lines], [np.flatnonzero(~_is_special(kind))]
+    written, places = [lines], [np.empty(0, dtype=np.int64)]
     extra = ["way", "at"]
-    for defect, writing, group in _groups(entity, _specials(frame, kind, way)):
+    for defect, writing, group in _groups(entity, _specials(frame, source, kind, way)):
         text = group.select(*(plain(entity) if writing < 0 else rewritten(entity, writing)), *extra)
         if entity.format == "csv":
             text = text.select(*fields(entity), *extra)
@@ -142,17 +155,15 @@ def _lines(entity: Entity, frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.Se
             text = text.with_columns(ill_encoded(entity).alias("line"))
         written.append(text.get_column("line"))
         places.append(text.get_column("at").to_numpy())
-    if len(written) == 1:
-        return lines
-    source = np.arange(len(lines))
-    source[np.concatenate(places[1:])] = len(lines) + np.arange(sum(len(p) for p in places[1:]))
+    special = np.concatenate(places)
+    source = source.copy()
+    source[special] = len(lines) + np.arange(len(special))
     return pl.concat(written).gather(source)
 
 
-def _typed(entity: Entity, frame: pl.DataFrame, kind: Kinds, way: Ints) -> pl.DataFrame:
-    special = _specials(frame, kind, way)
-    parts, source = [frame], np.arange(frame.height)
-    for defect, writing, group in _groups(entity, special):
+def _typed(entity: Entity, frame: pl.DataFrame, source: Ints, kind: Kinds, way: Ints) -> pl.DataFrame:
+    parts, source = [frame], source.copy()
+    for defect, writing, group in _groups(entity, _specials(frame, source, kind, way)):
         if writing >= 0:
             changed = group.select(*rewritten(entity, writing, typed=True), "at")
         elif defect in BROKEN[entity.name]:

@@ -73,7 +73,10 @@ def build(settings: Settings) -> Path:
     jars.fetch(["spark"], settings)
     java = find_java(settings)
     target = archive_path(settings, java, pyspark_home())
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(f"{target.parent} cannot be written ({error.strerror})", "set C360_JAR_CACHE") from error
     with FileLock(f"{target}.lock"), tempfile.TemporaryDirectory() as folder:
         if target.exists():
             return target

@@ -7,6 +7,8 @@ or the one that a consumer read last; and all that a tag or an unpublished branc
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 
     from c360.lakehouse.lake import Lakehouse
 
-_LOST_RACE = r"(?s).*(CommitFailedException|Cannot commit|database is locked|Still referenced by).*"
+logger = logging.getLogger(__name__)
+_LOST_RACE = (
+    r"(?s).*(CommitFailedException|Cannot commit|database is locked|[Ss]till referenced by"
+    r"|could not be found in the latest snapshot|Missing required files to delete).*"
+)
 
 
 @dataclass(frozen=True)
@@ -155,18 +161,32 @@ def _expire(
         f"expire_snapshots(table => '{name}', older_than => {_literal(datetime(1970, 1, 1, tzinfo=UTC))}, "
         f"snapshot_ids => ARRAY({ids}))",
     )
-    return len(old), sum(int(value or 0) for key, value in done.items() if key.startswith("deleted_"))
+    return (len(old) if done else 0), sum(int(value or 0) for key, value in done.items() if key.startswith("deleted_"))
 
 
 def _call(spark: SparkSession, procedure: str) -> dict[str, Any]:
-    """Run one of Iceberg's procedures; a race lost to another writer is run again."""
+    """Run one of Iceberg's procedures; a race lost to another writer is run again, and a lost one too many skipped.
+
+    Skipping is safe: whatever was not tidied now is tidied by the next run. Raises LakehouseError for other failures.
+    """
+    from pyspark.errors import PySparkException
+
     retrying = Retrying(
         retry=retry_if_exception_message(match=_LOST_RACE),
         stop=stop_after_attempt(5),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         reraise=True,
     )
-    rows = retrying(lambda: spark.sql(f"CALL lake.system.{procedure}").collect())
+    try:
+        rows = retrying(lambda: spark.sql(f"CALL lake.system.{procedure}").collect())
+    except PySparkException as error:
+        if re.match(_LOST_RACE, str(error)):
+            logger.warning("Skipped %s: other writers won every retry", procedure)
+            return {}
+        reason = str(error).strip().splitlines()[0]
+        raise LakehouseError(
+            f"Spark could not run {procedure}: {reason}", "look into the Spark log, then rerun"
+        ) from error
     return rows[0].asDict() if rows else {}
 
 

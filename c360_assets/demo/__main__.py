@@ -40,7 +40,7 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, daily_batches:
     stack = Stack(settings)
     console.rule("Customer 360")
     console.print("Starting Spark" + (" and the Dagster UI" if with_ui else ""))
-    stack.up("spark", *(("dagster",) if with_ui else ()))
+    stack.up("spark", *(("dagster",) if with_ui else ()), exist_ok=True)
     try:
         console.print(f"Generating a company: scale {settings.scale:g}, {settings.days} days, seed {settings.seed}")
         _generate(settings, daily_batches)

@@ -22,11 +22,7 @@ class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def session(self) -> Iterator[SparkSession]:
         """A session of its own for one step, released afterwards. Raises EngineError if no server answers."""
-        from c360.engines.spark import connect
+        from c360.engines.spark import session
 
-        settings = Settings() if self.remote is None else Settings(spark_remote=self.remote)
-        session = connect(settings)
-        try:
-            yield session
-        finally:
-            session.stop()
+        with session(Settings() if self.remote is None else Settings(spark_remote=self.remote)) as client:
+            yield client
