@@ -52,7 +52,7 @@ faults: setup ## Run the kill, full-disk and lock tests
 	@$(RUN) pytest -m faults
 
 bench: setup ## Measure; figures go to docs/benchmarks.md
-	@$(RUN) python -m tests.bench
+	@$(RUN) python tests/bench/bench_upsert.py
 
 lint: setup ## Check style
 	@$(RUN) ruff check . && $(RUN) ruff format --check .

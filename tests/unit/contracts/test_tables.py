@@ -16,8 +16,16 @@ ENTITIES = [
     *("orders", "products", "shipments", "stock", "transactions"),
 ]
 GOLD = [
-    *("customer_360", "customer_value", "delivery_performance", "dim_customer", "dim_date", "dim_location"),
-    *("dim_product", "fact_logistics", "fact_sales", "product_performance", "sales_daily"),
+    *(
+        "customer_360",
+        "customer_activity",
+        "customer_value",
+        "delivery_performance",
+        "dim_customer",
+        "dim_date",
+        "dim_location",
+    ),
+    *("dim_product", "fact_logistics", "fact_orders", "fact_sales", "product_performance", "sales_daily"),
 ]
 ALL = list(load_contracts().values())
 
