@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mock_data.logistics import shipments, stock
 from mock_data.payments import transactions
 from mock_data.people import people
 from mock_data.sales import sales
-from mock_data.truth import counts, ledger
+from mock_data.truth import counts, ledger, write_clean, write_ledger
 from mock_data.vectors import DAY, MICRO, Company
 from mock_data.web import events
 
@@ -173,16 +173,14 @@ def _write(company: Company, rates: Mapping[str, float], work: Path, first_batch
                 for run in chunks(placed, company.days)
             )
             path = work / "truth" / "clean" / f"{name}.parquet"
-            jobs.append(pool.submit(clean.write_parquet, path, compression="zstd", compression_level=1))
+            jobs.append(pool.submit(write_clean, path, entity, clean))
             return counts(placed, company.dates), ledger(entity, clean, placed, company.dates)
 
         made = {name: pool.submit(one, name, make) for name, make in makers.items()}
         results = {name: made[name].result() for name in ENTITIES}
         for job in jobs:
             job.result()
-    pl.concat([results[name][1] for name in ENTITIES]).write_parquet(
-        work / "truth" / "ledger.parquet", compression="zstd", compression_level=1
-    )
+    write_ledger(work / "truth" / "ledger.parquet", [results[name][1] for name in ENTITIES])
     totals = {name: results[name][0] for name in ENTITIES}
     _save(work / "truth" / _COUNTS, totals)
     return totals
@@ -203,8 +201,3 @@ def _landed(company: Company, entity: Entity, table: pl.DataFrame) -> tuple[pl.D
 
 def _save(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def last_day(start: date, days: int) -> date:
-    """The last batch date."""
-    return start + timedelta(days=days - 1)

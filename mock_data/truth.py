@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from mock_data.defects import (
     CONTRADICTORY,
@@ -19,7 +21,7 @@ from mock_data.defects import (
     ORPHAN,
     Plan,
 )
-from mock_data.entities import Entity
+from mock_data.entities import MOMENT, Entity
 from mock_data.landing import file_name
 from mock_data.spoil import BROKEN
 
@@ -35,6 +37,26 @@ REASONS = {
     for index, kind in enumerate(KINDS)
 }  # fmt: skip
 """Defect → the reason a reader rejects it for (None: it does not)."""
+
+
+def write_clean(path: Path, entity: Entity, clean: pl.DataFrame) -> None:
+    """Write a clean table. Dictionaries only where values repeat: trying them on keys takes most of the time."""
+    repeating = [c for c, t in entity.columns.items() if t != MOMENT and c not in {entity.key[0], "session_id"}]
+    _write(path, clean, repeating)
+
+
+def write_ledger(path: Path, rows: list[pl.DataFrame]) -> None:
+    """Write the ledger of all entities."""
+    table = pl.concat(rows)
+    _write(path, table, [c for c in table.columns if c not in {"row", "key"}])
+
+
+def _write(path: Path, frame: pl.DataFrame, repeating: list[str]) -> None:
+    pq.write_table(
+        frame.to_arrow(compat_level=pl.CompatLevel.oldest()), path,
+        compression="zstd", compression_level=1, use_dictionary=repeating,  # type: ignore[arg-type]  # the stubs know one form only
+        store_schema=False,
+    )  # fmt: skip
 
 
 def ledger(entity: Entity, clean: pl.DataFrame, plan: Plan, dates: list[str]) -> pl.DataFrame:
