@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table.refs import MAIN_BRANCH
 from sqlalchemy.exc import IntegrityError
@@ -53,13 +54,15 @@ class Lakehouse:
         self.settings = settings
         self.lock_timeout_s = lock_timeout_s
         self._catalog: Catalog | None = None
+        self._opening = Lock()
 
     @property
     def catalog(self) -> Catalog:
         """The PyIceberg catalog behind it."""
-        if self._catalog is None:
-            self._catalog = open_catalog(self.settings, self.lock_timeout_s)
-        return self._catalog
+        with self._opening:
+            if self._catalog is None:
+                self._catalog = open_catalog(self.settings, self.lock_timeout_s)
+            return self._catalog
 
     def close(self) -> None:
         """Let go of the catalog's connections; the next use opens them again."""
@@ -81,12 +84,17 @@ class Lakehouse:
         A new table gets an empty base snapshot, because a branch needs one to start from. Raises ContractError when the
         contract breaks the existing table.
         """
-        with named(f"create {contract.name}"):
-            if not self.catalog.table_exists(contract.name):
-                retry_contention(lambda: self._create(contract), self.lock_timeout_s)
-        self.commit(contract.name, lambda table: evolve(table, contract), f"evolve {contract.name}")
-        base = {ledger.OPERATION: "base", ledger.CONTRACT_VERSION: contract.version}
-        return self.commit(contract.name, lambda table: _base_snapshot(table, base), f"create {contract.name}")
+        name, base = contract.name, {ledger.OPERATION: "base", ledger.CONTRACT_VERSION: contract.version}
+        with named(f"create {name}"):
+            try:
+                table = self.catalog.load_table(name)
+            except NoSuchTableError:
+                table = retry_contention(lambda: self._create(contract), self.lock_timeout_s)
+        if evolve(table, contract) is not None:
+            table = self.commit(name, lambda fresh: evolve(fresh, contract), f"evolve {name}")
+        if table.current_snapshot() is None:
+            table = self.commit(name, lambda fresh: _base_snapshot(fresh, base), f"create {name}")
+        return table
 
     def table(self, name: str) -> Table:
         """The PyIceberg table as it is now."""
@@ -200,7 +208,7 @@ class Lakehouse:
         """Commit a change to a table's metadata, again and again while other writers get in between."""
         return commits.commit(self.catalog, name, change, self.lock_timeout_s, action)
 
-    def _create(self, contract: Contract) -> None:
+    def _create(self, contract: Contract) -> Table:
         # Another process may be first at either; its table is as good.
         with suppress(NamespaceAlreadyExistsError, IntegrityError):
             self.catalog.create_namespace(contract.layer)
@@ -212,6 +220,7 @@ class Lakehouse:
                 partition_spec=to_partition_spec(contract, schema),
                 properties={**TABLE_DEFAULTS, **to_properties(contract)},
             )
+        return self.catalog.load_table(contract.name)
 
     def _scan(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 import pytest
+from typer.testing import CliRunner
 
+from c360.cli.tables import app
 from c360.contracts import PartitionBy
 from c360.engines.spark import connect
 from c360.errors import PublishConflict
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from c360.settings import Settings
 
 pytestmark = pytest.mark.integration
-NOW = datetime.now(UTC)
-SOON = timedelta(minutes=5)
 STRICT = Policy(keep_snapshots_for=timedelta(0), keep_snapshots_at_least=1, small_files_at_least=2)
 _numbers = count()
 
@@ -55,6 +56,11 @@ def name(lake: Lakehouse) -> str:
     return of.name
 
 
+def soon() -> datetime:
+    """Later than everything the test has written so far."""
+    return datetime.now(UTC) + timedelta(minutes=5)
+
+
 def files(lake: Lakehouse, name: str) -> set[Path]:
     return {Path(urlparse(t.file.file_path).path) for t in lake.table(name).scan().plan_files()}
 
@@ -69,7 +75,7 @@ class TestPublish:
     ) -> None:
         base = put(lake, name, things(range(3)))
         with lake.stage(name, commit("spark-run", sources={"silver.x": 2**62}, watermark="2025-01-01")) as staged:
-            frame = spark.createDataFrame([(10, "ten", NOW.date())], "id long, name string, day date")
+            frame = spark.createDataFrame([(10, "ten", datetime.now(UTC).date())], "id long, name string, day date")
             writer = frame.writeTo(staged.spark_table).option("check-nullability", "false")
             for key, value in staged.spark_options.items():
                 writer = writer.option(key, value)
@@ -135,7 +141,7 @@ class TestUpkeep:
         for i in range(8):
             put(lake, name, things([i]))
         small = files(lake, name)
-        done = maintain(lake, spark, name, now=NOW + SOON, policy=STRICT)
+        done = maintain(lake, spark, name, now=soon(), policy=STRICT)
         assert (done.rewritten_files, done.written_files) == (8, 1)
         # The newest commit of data stays, behind the compaction, and with it the small files it consists of.
         assert done.expired_snapshots == 8
@@ -145,7 +151,7 @@ class TestUpkeep:
         assert last is not None
         assert last.run_id == "run"
         put(lake, name, things([100]))
-        then = maintain(lake, spark, name, now=NOW + SOON, policy=STRICT)
+        then = maintain(lake, spark, name, now=soon(), policy=STRICT)
         assert (then.rewritten_files, then.written_files) == (2, 1)
         assert then.deleted_files >= 8
         assert not small & on_disk(lake, name)
@@ -153,7 +159,7 @@ class TestUpkeep:
         last = lake.last_commit(name)
         assert last is not None
         assert lake.read(name, snapshot_id=last.snapshot_id).num_rows == 9
-        again = maintain(lake, spark, name, now=NOW + SOON, policy=STRICT)
+        again = maintain(lake, spark, name, now=soon(), policy=STRICT)
         assert (again.rewritten_files, again.expired_snapshots) == (0, 0)
 
     def test_consumers_tags_and_branches_keep_what_they_need(
@@ -171,7 +177,7 @@ class TestUpkeep:
         with lake.stage(name, commit("unpublished")) as staged:
             staged.append(things([77]))
         put(lake, name, things([5]))
-        done = maintain(lake, spark, name, now=NOW + SOON, policy=STRICT)
+        done = maintain(lake, spark, name, now=soon(), policy=STRICT)
         assert done.kept_for == {reader.name: read}
         assert done.expired_snapshots >= 2
         changes = lake.changes(name, read)
@@ -192,11 +198,28 @@ class TestUpkeep:
         metadata = Path(urlparse(table.metadata_location).path).parent
         for path in (orphan, *living, *metadata.iterdir()):
             os.utime(path, (old, old))
-        done = maintain(lake, spark, name, now=NOW)
+        done = maintain(lake, spark, name, now=datetime.now(UTC))
         assert done.orphan_files == 1
         assert not orphan.exists()
         assert fresh.exists()
         assert ids(lake.read(name)) == list(range(5))
+
+    def test_the_command_does_both_kinds_of_upkeep(
+        self, lake: Lakehouse, spark: SparkSession, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for i in range(6):
+            put(lake, name, things([i]))
+        monkeypatch.setenv("C360_HOME", str(lake.settings.home))
+        monkeypatch.setenv("C360_SPARK_PORT", str(lake.settings.spark_port))
+        monkeypatch.setenv("COLUMNS", "200")
+        arguments = ["maintain", name, "--retention", "--as-of", "2025-06-01"]
+        first = CliRunner().invoke(app, [*arguments, "--json"])
+        assert first.exit_code == 0, first.output
+        [done] = json.loads(first.output)
+        assert (done["table"], done["rewritten_files"], done["removed_rows"]) == (name, 6, 0)
+        second = CliRunner().invoke(app, arguments)
+        assert name in second.output
+        assert ids(lake.read(name)) == list(range(6))
 
     def test_upkeep_beside_writers_loses_no_commit(self, lake: Lakehouse, spark: SparkSession, name: str) -> None:
         put(lake, name, things([0]))
@@ -219,7 +242,7 @@ class TestUpkeep:
         writer.start()
         try:
             for _ in range(3):
-                maintain(lake, spark, name, now=NOW + SOON, policy=STRICT)
+                maintain(lake, spark, name, now=soon(), policy=STRICT)
         finally:
             stop.set()
             writer.join(60)

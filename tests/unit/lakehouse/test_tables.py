@@ -45,15 +45,15 @@ def _ensure(home: Path, start: float, versions: int) -> None:
             lake.ensure(contract((ID, NAME, DAY, *more), version=f"1.{version}.0"))
 
 
-def test_ensure_by_three_processes_at_once_makes_one_table(tmp_path: Path) -> None:
+def test_ensure_by_two_processes_at_once_makes_one_table(tmp_path: Path) -> None:
     processes = multiprocessing.get_context("spawn")
     start = time.time() + 3
-    runs = [processes.Process(target=_ensure, args=(tmp_path, start, 1)) for _ in range(3)]
+    runs = [processes.Process(target=_ensure, args=(tmp_path, start, 1)) for _ in range(2)]
     for run in runs:
         run.start()
     for run in runs:
         run.join(60)
-    assert [run.exitcode for run in runs] == [0, 0, 0]
+    assert [run.exitcode for run in runs] == [0, 0]
     with Lakehouse(Settings(home=tmp_path)) as lake:
         assert lake.names() == ["silver.things"]
         put(lake, "silver.things", things(range(3)))
@@ -110,7 +110,7 @@ def test_a_breaking_contract_is_refused_and_changes_nothing(
     assert lake.table("silver.things").metadata_location == before
 
 
-def test_three_processes_evolving_at_once_end_with_all_columns(tmp_path: Path) -> None:
+def test_two_processes_evolving_at_once_end_with_all_columns(tmp_path: Path) -> None:
     _ensure(tmp_path, 0, 1)
     processes = multiprocessing.get_context("spawn")
     start = time.time() + 3
