@@ -150,6 +150,15 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
         if run.publication is None:
             yield from _unchanged(name, run.mode, _current(lake, name))
             return
+        refused = sum(run.rejected.values())
+        for side, added in (("silver.rejected", refused), ("silver.deduplicated", run.deduplicated)):
+            if added:
+                context.log_event(
+                    dg.AssetMaterialization(
+                        asset_key(side),
+                        metadata={"dagster/row_count": lake.row_count(side), "rows": added, "from": name},
+                    )
+                )
         yield from _published(
             run.publication,
             **{
@@ -158,7 +167,7 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
                 "received": run.received,
                 "accepted": run.accepted,
                 "deduplicated": run.deduplicated,
-                "rejected": sum(run.rejected.values()),
+                "rejected": refused,
                 "rejected_by_reason": dg.MetadataValue.json(run.rejected),
                 "repaired_by_column": dg.MetadataValue.json(run.repaired),
             },

@@ -96,7 +96,8 @@ def _validate(contract: Contract, scope: Scope, rows: pa.Table) -> tuple[Finding
 def _finding(result: Any) -> Finding:
     configuration = result.expectation_config
     kwargs = configuration.kwargs
-    column = kwargs.get("column") or ", ".join(kwargs.get("column_list") or ()) or ""
+    columns = [kwargs.get(name) for name in ("column", "column_A", "column_B")] + list(kwargs.get("column_list") or ())
+    column = ", ".join(name for name in columns if name)
     details = dict(result.result or {})
     sample = details.get("partial_unexpected_index_list") or [
         {"value": value} for value in details.get("partial_unexpected_list") or ()
@@ -107,7 +108,7 @@ def _finding(result: Any) -> Finding:
         sample = [{"exception": raised[:500]}]
     return Finding(
         expectation=configuration.type,
-        column=str(column),
+        column=column,
         severity=str(severity),
         passed=bool(result.success),
         unexpected=int(details.get("unexpected_count") or 0),

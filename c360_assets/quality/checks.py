@@ -23,7 +23,7 @@ _COLUMNS = dg.TableSchema(
 
 
 def check_result(report: AuditReport) -> dg.AssetCheckResult:
-    """The audit as an asset check: ERROR blocks downstream, WARN only shows."""
+    """The audit as an asset check: ERROR blocks downstream, WARN only shows. What failed comes first."""
     records = [
         dg.TableRecord(
             {
@@ -34,7 +34,7 @@ def check_result(report: AuditReport) -> dg.AssetCheckResult:
                 "failing_rows": f.unexpected,
             }
         )
-        for f in report.findings
+        for f in sorted(report.findings, key=lambda f: f.passed)
     ]
     failing = [
         {"expectation": f.expectation, "column": f.column, **{k: str(v) for k, v in row.items()}}
@@ -48,8 +48,17 @@ def check_result(report: AuditReport) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
         description=report.sentence(),
         metadata={
+            **({"failing_rows": _table(failing)} if failing else {}),
             "rows_checked": report.rows,
             "expectations": dg.MetadataValue.table(records=records, schema=_COLUMNS),
-            "failing_rows": dg.MetadataValue.json(failing),
         },
+    )
+
+
+def _table(rows: list[dict[str, str]]) -> dg.TableMetadataValue:
+    """Rows of unlike columns as one table; a cell is empty where a row has no such column."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: row.get(name, "") for name in names}) for row in rows],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
     )

@@ -79,8 +79,10 @@ def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream
     assert checks["bronze/orders", "contract"].passed
     red = checks["silver/orders", "contract"]
     assert (red.passed, red.severity, red.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
-    [failing] = red.metadata["failing_rows"].value
-    assert (failing["order_id"], failing["column"], failing["status"]) == ("O1", "status", "nonsense")
+    [failing] = red.metadata["failing_rows"].records
+    assert failing.data["column"] == "status"
+    assert (failing.data["order_id"], failing.data["status"]) == ("O1", "nonsense")
+    assert red.metadata["expectations"].records[0].data["passed"] is False
     assert [event.step_key for event in result.get_step_failure_events()] == ["silver__orders"]
     assert [e for e in result.all_events if e.step_key == "downstream" and e.is_step_start] == []
     assert Lakehouse(Settings(home=home)).row_count("silver.orders") == 0
@@ -102,6 +104,8 @@ def test_definitions_validate_through_the_workspace(home: Path) -> None:
 
 
 def test_assets_are_listed_and_materialised_by_the_cli(home: Path) -> None:
+    with (home / "landing/shop/orders/2025-03-01/o.csv").open("a") as file:
+        file.write("O2,C1,2025-03-01T10:00:00Z,nonsense,web,L1,USD,4.50,2025-03-01T10:00:00Z\n")
     listed = dagster_cli(home, "asset", "list", "-m", "c360_assets.definitions", "--select", "group:silver")
     assert "silver/orders" in listed
     assert "bronze/orders" not in listed
@@ -115,3 +119,9 @@ def test_assets_are_listed_and_materialised_by_the_cli(home: Path) -> None:
     assert lake.read("silver.orders", columns=["order_id", "status"]).to_pylist() == [
         {"order_id": "O1", "status": "placed"}
     ]
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        fed = instance.get_latest_materialization_event(dg.AssetKey(["silver", "rejected"]))
+        assert fed is not None
+        assert fed.asset_materialization is not None
+        metadata = {name: value.value for name, value in fed.asset_materialization.metadata.items()}
+        assert (metadata["rows"], metadata["from"], metadata["dagster/row_count"]) == (1, "silver.orders", 1)
