@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/tpch"
-DAY = date(1998, 8, 3)
+DAY = date(2025, 1, 1)
 SCALE = "0.1"
 LANDINGS = {
     "crm.customers": ("customer", "customers"),

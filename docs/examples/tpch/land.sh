@@ -4,9 +4,9 @@
 set -euo pipefail
 
 scale=${1:-0.1}
-raw=${2:-.c360/tpch}
+raw=${2:-${C360_HOME:-.c360}/tpch}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-day=1998-08-03 # the day after the last order, so that every order lies before `as_of`
+day=2025-01-01 # the first landing day of the asset graph
 
 tpchgen-cli csv --scale-factor "$scale" --output-dir "$raw" --overwrite --no-progress \
     --tables customer,nation,region,part,orders,lineitem
