@@ -12,6 +12,8 @@ export C360_SCALE ?= 0.1
 # Nothing this project runs reports home.
 export GX_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+# Without cached bytecode every process compiles 2,500 modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up down status test test-unit lint format type-check faults bench docs clean
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from c360.contracts.model import Column, Contract, Rule
 
 Scope = Literal["rows", "table"]
+_SAMPLE, _WORTH_IT = 20_000, 1_000  # rows
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,28 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """The table as Great Expectations likes it: decimals as floats, timestamps as UTC without a time zone.
 
     Python decimals take ten times as long, and a bound of a contract has few digits, so a float is exact enough to
-    tell on which side of it a value lies. With a time zone, pair expectations use a deprecated call of pandas.
+    tell on which side of it a value lies. With a time zone, pair expectations use a deprecated call of pandas. Texts
+    that repeat become categories: each expectation copies the whole frame, and then a number per row is copied.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     def plain(type_: pa.DataType) -> pa.DataType:
         if pa.types.is_decimal(type_):
             return pa.float64()
         return pa.timestamp("us") if pa.types.is_timestamp(type_) else type_
 
-    return table.cast(pa.schema([field.with_type(plain(field.type)) for field in table.schema])).to_pandas()
+    def repeats(column: pa.ChunkedArray[Any]) -> bool:
+        first = column.slice(0, _SAMPLE)
+        return len(first) >= _WORTH_IT and pc.count_distinct(first).as_py() * 10 <= len(first)
+
+    table = table.cast(pa.schema([field.with_type(plain(field.type)) for field in table.schema]))
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            column = table.column(i)
+            if repeats(column):
+                table = table.set_column(i, field.name, column.dictionary_encode())
+    return table.to_pandas()
 
 
 def _asks(contract: Contract) -> Iterator[_Ask]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from c360.contracts import to_expectations, to_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from great_expectations.core.batch_definition import BatchDefinition
 
     from c360.contracts.expectations import Scope
     from c360.contracts.model import Contract
@@ -75,42 +77,60 @@ def _validate(contract: Contract, scope: Scope, rows: pa.Table) -> tuple[Finding
     if not expectations:
         return ()
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    asset = context.data_sources.add_pandas(contract.name).add_dataframe_asset(contract.name)
-    batch = asset.add_batch_definition_whole_dataframe("staged").get_batch({"dataframe": to_frame(rows)})
-    key = [name for name in contract.primary_key if name in rows.column_names]
+    batch = _frames().get_batch({"dataframe": to_frame(rows)})
     result = batch.validate(
         gx.ExpectationSuite(name=contract.name, expectations=expectations),
         result_format={
             "result_format": "SUMMARY",
             "partial_unexpected_count": SAMPLE_ROWS,
-            **({"unexpected_index_column_names": key} if key else {}),
+            "return_unexpected_index_query": False,
         },
     )
-    return tuple(_finding(one) for one in result.results)
+    return tuple(_finding(one, rows, contract.primary_key) for one in result.results)
 
 
-def _finding(result: Any) -> Finding:
+@cache
+def _frames() -> BatchDefinition[Any]:
+    """What takes in a frame to be validated: one for the life of the process, as each new one is written as YAML."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.execution_engine import pandas_execution_engine
+
+    # Frames below this size are fingerprinted, twice. Nobody reads it, and it costs more than all checks together.
+    pandas_execution_engine.HASH_THRESHOLD = 0
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    return (
+        context.data_sources.add_pandas("staged")
+        .add_dataframe_asset("rows")
+        .add_batch_definition_whole_dataframe("all")
+    )
+
+
+def _finding(result: Any, rows: pa.Table, key: tuple[str, ...]) -> Finding:
     configuration = result.expectation_config
     kwargs = configuration.kwargs
     columns = [kwargs.get(name) for name in ("column", "column_A", "column_B")] + list(kwargs.get("column_list") or ())
-    column = ", ".join(name for name in columns if name)
+    columns = [name for name in columns if name]
     details = dict(result.result or {})
-    sample = details.get("partial_unexpected_index_list") or [
-        {"value": value} for value in details.get("partial_unexpected_list") or ()
-    ]
-    severity = configuration.to_json_dict().get("severity") or "critical"
-    raised = str((result.exception_info or {}).get("exception_message") or "")
+    shown = [name for name in dict.fromkeys((*key, *columns)) if name in rows.column_names]
+    failing = list(details.get("partial_unexpected_index_list") or ())[:SAMPLE_ROWS]
+    sample = rows.select(shown).take(failing).to_pylist() if failing else []
+    raised = _raised(result.exception_info or {})
     if raised and not result.success:
         sample = [{"exception": raised[:500]}]
     return Finding(
         expectation=configuration.type,
-        column=column,
-        severity=str(severity),
+        column=", ".join(columns),
+        severity=str(configuration.to_json_dict().get("severity") or "critical"),
         passed=bool(result.success),
         unexpected=int(details.get("unexpected_count") or 0),
-        sample=tuple({str(k): v for k, v in row.items()} for row in sample[:SAMPLE_ROWS]),
+        sample=tuple(sample),
     )
+
+
+def _raised(info: dict[str, Any]) -> str:
+    """The message of whatever an expectation raised; it lies at the top or below the metric that raised."""
+    found = [one.get("exception_message") for one in (info, *info.values()) if isinstance(one, dict)]
+    return "; ".join(str(message) for message in found if message)
