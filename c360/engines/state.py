@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from filelock import FileLock, Timeout
 
+from c360.engines.exclusive import exclusive
 from c360.engines.identity import Identity
 from c360.errors import EngineError
 
@@ -59,8 +59,6 @@ class StackState:
 
     def __init__(self, home: Path) -> None:
         self.path = home / "stack.json"
-        self._lock = home / "stack.lock"
-        self._holder = home / "stack.holder"
 
     def entries(self) -> dict[str, Entry]:
         """Recorded processes by name, alive or not.
@@ -96,33 +94,8 @@ class StackState:
         Raises:
             EngineError: another command holds it (its pid is named), or the folder cannot be written.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._lock)
-            lock.acquire(timeout=patience)
-        except Timeout as error:
-            raise EngineError(
-                f"{self._who()} is at work on {self.path.parent}",
-                "wait until it has finished, or use another folder (C360_HOME)",
-            ) from error
-        except OSError as error:
-            raise EngineError(
-                f"{self.path.parent} cannot be written ({error.strerror or error})",
-                "set C360_HOME to a folder that this user may write",
-            ) from error
-        try:
-            self._holder.write_text(f"{verb} {os.getpid()}", encoding="utf-8")
+        with exclusive(self.path.parent, "stack", verb, patience):
             yield
-        finally:
-            self._holder.unlink(missing_ok=True)
-            lock.release()
-
-    def _who(self) -> str:
-        try:
-            verb, pid = self._holder.read_text(encoding="utf-8").split()
-        except (OSError, ValueError):
-            return "Another command"
-        return f"Another '{verb}' (pid {pid})"
 
     def _write(self, entries: dict[str, Entry]) -> None:
         document = {"version": VERSION, "engines": {name: asdict(entry) for name, entry in entries.items()}}

@@ -9,9 +9,11 @@ import time
 
 from rich.console import Console
 
+from c360.engines.exclusive import exclusive
 from c360.engines.stack import Stack
 from c360.errors import C360Error
 from c360.settings import Settings
+from c360_assets.demo.faults import storage_named
 from c360_assets.demo.report import show
 from c360_assets.demo.run import build, landed_days
 
@@ -26,7 +28,10 @@ def main() -> int:
     options = arguments.parse_args()
     console = Console()
     try:
-        return _demo(Settings(), console, with_ui=not options.no_ui, daily_batches=options.daily_batches)
+        settings = Settings()
+        # Two at once would stop each other's Spark and wait for each other's tables until both give up.
+        with exclusive(settings.home, "demo", "demo", patience=0.5), storage_named(settings.home):
+            return _demo(settings, console, with_ui=not options.no_ui, daily_batches=options.daily_batches)
     except C360Error as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1

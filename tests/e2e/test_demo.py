@@ -1,10 +1,16 @@
-"""`make demo` on a small company: exit 0, every gold table equal to the oracle's, every landed record accounted for."""
+"""`make demo` on a small company, after a try on a full disk and beside two others that are refused.
+
+It ends with exit code 0, every gold table equal to the oracle's and every landed record accounted for.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +20,7 @@ import pytest
 from c360.lakehouse import Lakehouse
 from c360.settings import Settings
 from tests.conftest import free_port
+from tests.faulty import bound_by_permissions, files_up_to
 from tests.oracle.compare import assert_same_rows
 from tests.oracle.gold import KEYS, gold_tables
 from tests.oracle.invariants import assert_consistent
@@ -29,23 +36,84 @@ ENTITIES = (
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+COMMAND = [sys.executable, "-m", "c360_assets.demo", "--no-ui", "--daily-batches", "10"]
+Done = subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    environment = {
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("C360_", "DAGSTER_"))},
         "C360_HOME": str(home),
         "C360_SCALE": "0.05",
         "C360_SPARK_PORT": str(free_port()),
         "C360_SPARK_MEMORY": "2g",
-        "COLUMNS": "120",
+        "COLUMNS": "1000",
     }
-    command = [sys.executable, "-m", "c360_assets.demo", "--no-ui", "--daily-batches", "10"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
-    return home, done
 
 
-def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+@pytest.fixture(scope="module")
+def without_space(environment: dict[str, str]) -> tuple[Done, list[str]]:
+    """The first try, on a full disk, and what it left where the landing files belong."""
+    done = run([*files_up_to(200_000), *COMMAND], environment)
+    home = Path(environment["C360_HOME"])
+    return done, [path.name for name in ("landing", "truth", ".generate") for path in (home / name).glob("*")]
+
+
+@pytest.fixture(scope="module")
+def rivals(environment: dict[str, str], without_space: tuple[Done, list[str]]) -> list[Done]:
+    """The second try, started twice at once and a third time in its midst; the one that went on is the last."""
+    landing = Path(environment["C360_HOME"]) / "landing"
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run, COMMAND, environment) for _ in range(2)]
+        while not landing.exists() and not all(done.done() for done in runs):
+            time.sleep(0.1)
+        late = run(COMMAND, environment)
+        assert not all(done.done() for done in runs)
+        return sorted([late, *(done.result() for done in runs)], key=lambda done: len(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def demo(environment: dict[str, str], rivals: list[Done]) -> tuple[Path, Done]:
+    return Path(environment["C360_HOME"]), rivals[-1]
+
+
+def run(command: list[str], environment: dict[str, str]) -> Done:
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
+
+
+def test_demo_on_a_full_disk_says_so_and_leaves_nothing_half_written(without_space: tuple[Done, list[str]]) -> None:
+    done, left = without_space
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (
+        "Mend: choose with --out a folder that you may write to and that has space, or a lower --scale" in done.stderr
+    )
+    assert "The mock data could not be generated" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert left == []
+
+
+def test_of_demos_at_once_one_goes_on_undisturbed_and_the_others_are_refused(rivals: list[Done]) -> None:
+    assert [done.returncode for done in rivals] == [1, 1, 0], [done.stdout[-3000:] for done in rivals]
+    for refused in rivals[:2]:
+        [said] = [line for line in refused.stdout.splitlines() if line.strip()]
+        assert re.match(r"Another 'demo' \(pid \d+\) is at work on .*home\. Mend: wait until it has finished, or", said)
+        assert "Traceback" not in refused.stderr
+
+
+def test_demo_in_a_read_only_folder_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        done = run([*bound_by_permissions(), *COMMAND], environment | {"C360_HOME": str(tmp_path / "home")})
+    finally:
+        tmp_path.chmod(0o755)
+    assert done.returncode == 1
+    assert "home cannot be written (Permission denied). Mend: set C360_HOME to a folder that this user" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, Done]) -> None:
     _, done = demo
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert "43 of 43 checks passed" in done.stdout
@@ -53,21 +121,21 @@ def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, subprocess.Complet
     assert "the most valuable one" in done.stdout
 
 
-def test_demo_leaves_no_process_behind(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_demo_leaves_no_process_behind(demo: tuple[Path, Done]) -> None:
     home, _ = demo
     left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(home) in " ".join(p.info["cmdline"] or ())]
     assert left == []
 
 
 @pytest.mark.parametrize("table", sorted(KEYS))
-def test_gold_equals_the_oracle(table: str, demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_gold_equals_the_oracle(table: str, demo: tuple[Path, Done]) -> None:
     home, _ = demo
     expected = gold_tables(home / "truth", AS_OF)[table]
     assert_same_rows(Lakehouse(Settings(home=home)).read(f"gold.{table}"), expected, list(KEYS[table]), name=table)
 
 
 def test_every_landed_record_became_what_the_truth_ledger_says(
-    demo: tuple[Path, subprocess.CompletedProcess[str]],
+    demo: tuple[Path, Done],
 ) -> None:
     home, _ = demo
     lake = Lakehouse(Settings(home=home))
@@ -77,7 +145,7 @@ def test_every_landed_record_became_what_the_truth_ledger_says(
     )
 
 
-def test_gold_tables_agree_with_each_other(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_gold_tables_agree_with_each_other(demo: tuple[Path, Done]) -> None:
     home, _ = demo
     lake = Lakehouse(Settings(home=home))
     assert_consistent({table: lake.read(f"gold.{table}") for table in KEYS}, AS_OF)
