@@ -81,14 +81,20 @@ class ManagedProcess:
         overlay = {**spec.env, TOKEN: self.token}
         env = {k: v for k, v in os.environ.items() if k not in overlay} | {k: v for k, v in overlay.items() if v}
         script = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(spec.grace), str(spec.log), "--"]
-        self._guard = subprocess.Popen(
-            [*script, *spec.command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=spec.cwd,
-            env=env,
-            start_new_session=True,
-        )
+        try:
+            # Were the command's own error stream inherited, `c360 up 2>&1 | tee` would wait for the engine's end.
+            with spec.log.open("ab") as log:
+                self._guard = subprocess.Popen(
+                    [*script, *spec.command],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=spec.cwd,
+                    env=env,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise EngineError(f"{spec.name} cannot be started ({error})", "set C360_HOME, or free space") from error
         answer = self._first_line()
         if not answer.isdigit():
             self._guard.wait(5)

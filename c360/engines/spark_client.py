@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from c360.engines import ports
+from c360.engines.spark_faults import faults_named
 from c360.errors import EngineError
 
 if TYPE_CHECKING:
@@ -72,10 +73,14 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     """``connect`` for the length of a block; the server forgets the session's temporary views afterwards.
 
     Unlike ``stop()``, its end does not wait for a server that is gone.
+
+    Raises:
+        EngineError: as ``connect``; also for a full disk and the like under a query of the block.
     """
     spark = connect(settings)
     try:
-        yield spark
+        with faults_named():
+            yield spark
     finally:
         if not _listens(_endpoint(remote_address(settings))):
             spark.release_session_on_close = False  # type: ignore[attr-defined]

@@ -323,7 +323,9 @@ def test_no_orphan_however_the_command_ends(settings: Settings, port: int, scrip
 def test_background_engine_outlives_its_command(settings: Settings, port: int) -> None:
     script = FOREGROUND.replace("with server", "server").replace('.running("toy"):', '.up("toy")').split("    print")[0]
     root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", script, str(settings.home), str(port)], cwd=root, check=True, timeout=60)
+    command = [sys.executable, "-c", script, str(settings.home), str(port)]
+    # Read to their end, the command's streams must not be kept open by the engine that lives on.
+    subprocess.run(command, cwd=root, check=True, timeout=60, capture_output=True)
     stack = server(settings, port)
     assert not eventually(lambda: stack.status()[0].state != "running", 1.0)
     assert stack.down() == ["toy"]
