@@ -170,6 +170,7 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
                 "rejected": refused,
                 "rejected_by_reason": dg.MetadataValue.json(run.rejected),
                 "repaired_by_column": dg.MetadataValue.json(run.repaired),
+                "kept_of_forgotten_files": run.kept,
             },
         )
 

@@ -1,10 +1,12 @@
-"""The silver rows that new bronze records could repeat or contradict, read without reading the whole table."""
+"""Silver rows that bronze records could repeat or contradict, and those that no bronze record stands for any more."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import In, Reference
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, In, NotIn, Reference
 
 from c360.conform import Existing
 from c360.conform.standardise import standardise
@@ -15,9 +17,22 @@ from c360.lakehouse import Lakehouse
 MAX_KEYS_IN_PREDICATE = 5_000
 
 
-def existing_rows(lake: Lakehouse, contract: Contract, raw: pa.Table, *, rebuild: bool) -> Existing:
-    """Silver rows of the first key column's values that occur in ``raw``; none when the table is rebuilt anyway."""
-    if rebuild or not raw.num_rows or not lake.row_count(contract.name):
+def beyond(
+    lake: Lakehouse, name: str, column: str, files: set[str], where: BooleanExpression | None = None
+) -> pa.Table:
+    """Rows (that match ``where``) of landing files other than ``files``, by the column that names a row's file.
+
+    For a rebuild from bronze: bronze forgets its files long before silver does, and of those only silver knows. A file
+    is ingested and forgotten as a whole, so that it needs no look at single records.
+    """
+    values: set[Any] = set(files)
+    others = NotIn(term=Reference(column), values=values) if files else AlwaysTrue()
+    return lake.read(name, where=others if where is None else And(where, others))
+
+
+def existing_rows(lake: Lakehouse, contract: Contract, raw: pa.Table) -> Existing:
+    """Silver rows of the first key column's values that occur in ``raw``."""
+    if not raw.num_rows or not lake.row_count(contract.name):
         return Existing()
     key = contract.primary_key[0]
     column = contract.column(key)

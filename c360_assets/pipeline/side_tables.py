@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 import pyarrow as pa
+from pyiceberg.expressions import EqualTo, Reference
+from pyiceberg.expressions.literals import literal
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from c360.errors import PublishConflict
 from c360.lakehouse import Commit, Lakehouse
+from c360_assets.pipeline.existing import beyond
 
 POSITION = ["source_file", "source_row"]
 
@@ -38,11 +41,15 @@ def append_once(lake: Lakehouse, side: str, source_table: str, rows: pa.Table, c
 
 
 @_again
-def replace_rows(lake: Lakehouse, side: str, source_table: str, rows: pa.Table, commit: Commit) -> None:
-    """Replace all rows of ``source_table`` by ``rows``: the counterpart of a full rebuild."""
-    where = f"source_table = '{source_table}'"
-    if not rows.num_rows and not lake.read(side, columns=POSITION, where=where).num_rows:
+def replace_rows(
+    lake: Lakehouse, side: str, source_table: str, rows: pa.Table, commit: Commit, files: set[str]
+) -> None:
+    """Replace the rows of ``source_table`` that come from ``files`` by ``rows``: the counterpart of a rebuild."""
+    of_table = EqualTo(term=Reference("source_table"), value=literal(source_table))
+    if not rows.num_rows and not lake.read(side, columns=POSITION, where=of_table).num_rows:
         return
     with lake.stage(side, commit) as staged:
-        staged.overwrite(rows, where=where)
+        # Read after the base of the write is known, so that rows of another writer are a conflict and not a loss.
+        kept = beyond(lake, side, "source_file", files, of_table)
+        staged.overwrite(pa.concat_tables([kept.cast(rows.schema), rows]), where=of_table)
         staged.publish()

@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
+from c360.contracts import get_contract
 from c360.errors import LandingError
-from c360.lakehouse import Lakehouse
+from c360.lakehouse import Commit, Lakehouse
+from c360.lakehouse.retention import retain
 from c360.settings import Settings
+from c360_assets.defs.quality.checks import balance_check
 from c360_assets.pipeline import bronze, silver
 from c360_assets.pipeline.publication import RefusedByAudit
+from c360_assets.resources.lake import LakehouseResource
 
 pytestmark = pytest.mark.integration
 
@@ -196,3 +201,105 @@ def test_unreadable_file_stops_the_day_before_anything_is_written(lake: Lakehous
     with pytest.raises(LandingError, match=r"more\.csv"):
         take_in(lake, landing, FIRST, SECOND)
     assert lake.row_count("bronze.orders") == 0
+
+
+def land(landing: Path, day: date, name: str, *lines: str) -> None:
+    folder = landing / "shop" / "orders" / day.isoformat()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.csv").write_text(HEADER + "".join(f"{line}\n" for line in lines))
+
+
+LATER = date(2025, 6, 20)
+
+
+@pytest.fixture
+def old_and_new(lake: Lakehouse, landing: Path) -> dict[str, list[dict[str, object]]]:
+    """Two old days and a new one in silver; bronze has forgotten the old ones. Returns what silver held before."""
+    land(
+        landing,
+        LATER,
+        "orders",
+        "O2,C2,2025-03-01T10:00:00Z,placed,web,L1,USD,4.50,2025-03-01T10:00:00Z",  # repeats an old one
+        "O1,C1,2025-03-01T10:00:00Z,paid,web,L7,USD,4.50,2025-03-01T11:00:00Z",  # contradicts an old one
+        "O9,C2,2025-06-20T10:00:00Z,placed,web,L1,USD,4.50,2025-06-20T10:00:00Z",
+        "O9,C2,2025-06-20T10:00:00Z,wild,web,L1,USD,4.50,2025-06-20T11:00:00Z",
+    )
+    for day in (FIRST, SECOND, LATER):
+        take_in(lake, landing, day)
+        silver.refine(lake, "silver.orders", run_id="test")
+    before = everything(lake)
+    assert retain(lake, get_contract("bronze.orders"), datetime(2025, 7, 1, tzinfo=UTC), "retention") == 9
+    return before
+
+
+def test_full_refresh_loses_nothing_that_bronze_has_forgotten(
+    lake: Lakehouse, old_and_new: dict[str, list[dict[str, object]]]
+) -> None:
+    run = silver.refine(lake, "silver.orders", run_id="test", full_refresh=True)
+    assert (run.mode, run.received, run.accepted, run.kept) == ("full", 4, 1, 4)
+    assert everything(lake) == old_and_new
+    silver.refine(lake, "silver.orders", run_id="test", full_refresh=True)
+    assert everything(lake) == old_and_new
+
+
+def test_full_refresh_repairs_what_bronze_holds(
+    lake: Lakehouse, old_and_new: dict[str, list[dict[str, object]]]
+) -> None:
+    with lake.stage("silver.orders", Commit("a defect")) as staged:
+        staged.delete("order_id == 'O9'")
+        staged.publish()
+    assert silver.counts(lake, "silver.orders")["accepted"] == 0
+    silver.refine(lake, "silver.orders", run_id="test", full_refresh=True)
+    assert everything(lake) == old_and_new
+
+
+def test_full_refresh_of_a_bronze_that_has_forgotten_all(
+    lake: Lakehouse, old_and_new: dict[str, list[dict[str, object]]]
+) -> None:
+    retain(lake, get_contract("bronze.orders"), datetime(2026, 7, 1, tzinfo=UTC), "retention")
+    assert lake.row_count("bronze.orders") == 0
+    silver.refine(lake, "silver.orders", run_id="test", full_refresh=True)
+    assert everything(lake) == old_and_new
+
+
+def test_expired_snapshot_loses_nothing_that_bronze_has_forgotten(
+    lake: Lakehouse, landing: Path, old_and_new: dict[str, list[dict[str, object]]]
+) -> None:
+    land(landing, LATER, "more", "O8,C2,2025-06-20T10:00:00Z,placed,web,L1,USD,4.50,2025-06-20T10:00:00Z")
+    take_in(lake, landing, LATER)
+    last = lake.last_commit("silver.orders")
+    assert last is not None
+    bronze_table = lake.table("bronze.orders")
+    with bronze_table.maintenance.expire_snapshots() as expiry:
+        expiry.by_id(last.sources["bronze.orders"])
+    run = silver.refine(lake, "silver.orders", run_id="test")
+    assert (run.mode, run.kept) == ("full", 4)
+    after = everything(lake)
+    assert [row for row in after["silver.orders"] if row["order_id"] != "O8"] == old_and_new["silver.orders"]
+    assert len(after["silver.orders"]) == len(old_and_new["silver.orders"]) + 1
+    assert {k: v for k, v in after.items() if k != "silver.orders"} == {
+        k: v for k, v in old_and_new.items() if k != "silver.orders"
+    }
+
+
+def test_balance_counts_the_files_that_bronze_holds(
+    lake: Lakehouse, landing: Path, old_and_new: dict[str, list[dict[str, object]]], settings: Settings
+) -> None:
+    found = silver.counts(lake, "silver.orders")
+    assert found == {"received": 4, "accepted": 1, "deduplicated": 1, "rejected": 2}
+    assert balance(settings).passed
+    # A file that arrives late under a day that bronze has otherwise forgotten
+    land(landing, FIRST, "late", "O7,C2,2025-03-01T10:00:00Z,placed,web,L1,USD,4.50,2025-03-01T10:00:00Z")
+    take_in(lake, landing, FIRST)
+    red = balance(settings)
+    assert (red.passed, red.metadata["unaccounted"].value) == (False, 1)
+    silver.refine(lake, "silver.orders", run_id="test")
+    assert balance(settings).passed
+
+
+def balance(settings: Settings) -> dg.AssetCheckResult:
+    """The check as Dagster runs it."""
+    check = balance_check("silver.orders")
+    result = check.node_def.compute_fn.decorated_fn(LakehouseResource(home=str(settings.home)))
+    assert isinstance(result, dg.AssetCheckResult)
+    return result

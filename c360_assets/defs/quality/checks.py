@@ -17,7 +17,7 @@ def balance_check(name: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset_key(name),
         name="every_record_accounted_for",
-        description="Bronze records = silver rows + repeated records + refused records.",
+        description="Bronze records = silver rows + repeated records + refused records, by the files bronze holds.",
         pool=CATALOG_POOL,
         blocking=True,
     )
