@@ -6,15 +6,13 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, In, NotIn, Reference
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, NotIn, Reference
 
 from c360.conform import Existing
 from c360.conform.standardise import standardise
 from c360.contracts.model import Contract
 from c360.lakehouse import Lakehouse
-
-# Above this many keys a predicate costs more than reading the table.
-MAX_KEYS_IN_PREDICATE = 5_000
+from c360.lakehouse.lookup import lookup
 
 
 def beyond(
@@ -38,15 +36,5 @@ def existing_rows(lake: Lakehouse, contract: Contract, raw: pa.Table) -> Existin
     column = contract.column(key)
     received = pl.from_arrow(raw.select([column.source or key]))
     assert isinstance(received, pl.DataFrame)
-    wanted = standardise(received.to_series(), column).drop_nulls().unique()
-    known = pl.from_arrow(lake.read(contract.name, columns=[key]))
-    assert isinstance(known, pl.DataFrame)
-    met = known.get_column(key).unique()
-    met = met.filter(met.is_in(wanted.implode()))
-    if met.is_empty():
-        return Existing()
-    if met.len() <= MAX_KEYS_IN_PREDICATE:
-        return Existing(lake.read(contract.name, where=In(term=Reference(key), values=set(met.to_list()))))
-    rows = pl.from_arrow(lake.read(contract.name))
-    assert isinstance(rows, pl.DataFrame)
-    return Existing(rows.join(met.to_frame(), on=key, how="semi").to_arrow())
+    wanted = standardise(received.to_series(), column).drop_nulls().unique().alias(key)
+    return Existing(lookup(lake, contract.name, wanted.to_frame().to_arrow()))
