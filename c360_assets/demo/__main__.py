@@ -6,6 +6,9 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
@@ -44,21 +47,35 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, daily_batches:
     began = time.monotonic()
     stack = Stack(settings)
     console.rule("Customer 360")
+    console.print(f"Generating a company: scale {settings.scale:g}, {settings.days} days, seed {settings.seed}")
     console.print("Starting Spark" + (" and the Dagster UI" if with_ui else ""))
-    stack.up("spark", *(("dagster",) if with_ui else ()), exist_ok=True)
-    try:
-        console.print(f"Generating a company: scale {settings.scale:g}, {settings.days} days, seed {settings.seed}")
-        _generate(settings, daily_batches)
+    with ExitStack() as ends:
+        # Most of a start is waiting for Spark: the time is enough for the generator and for slow imports.
+        with _generator(settings, daily_batches) as generated, ThreadPoolExecutor(1) as aside:
+            aside.submit(_preload)
+            stack.up("spark", *(("dagster",) if with_ui else ()), exist_ok=True)
+            if not with_ui:
+                ends.callback(stack.down)
+            console.print(generated(), highlight=False, end="")
         first, last = landed_days(settings.landing_dir)
         outcome = build(settings, first, last, console)
         passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui)
-    finally:
-        if not with_ui:
-            stack.down()
     return 0 if passed else 1
 
 
-def _generate(settings: Settings, daily_batches: int) -> None:
+def _preload() -> None:
+    """Imports that the first assets would otherwise wait for."""
+    import great_expectations  # noqa: F401
+    import pyspark.sql.connect.session  # noqa: F401
+
+    import c360_assets.definitions
+    import c360_assets.pipeline.bronze
+    import c360_assets.pipeline.silver  # noqa: F401
+
+
+@contextmanager
+def _generator(settings: Settings, daily_batches: int) -> Iterator[Callable[[], str]]:
+    """The generator at work; the function waits for it and returns what it says. Leaving the block ends it."""
     # As a process of its own: the generator is a room beside this one, and its memory goes with it.
     command = [
         *(sys.executable, "-m", "mock_data", "--out", str(settings.home)),
@@ -66,9 +83,18 @@ def _generate(settings: Settings, daily_batches: int) -> None:
         *("--start", settings.start_date.isoformat(), "--days", str(settings.days)),
         *("--daily-batches", str(daily_batches)),
     ]
-    finished = subprocess.run(command, check=False)
-    if finished.returncode:
-        raise C360Error("The mock data could not be generated", "read the message above")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+
+        def finish() -> str:
+            said, _ = process.communicate()
+            if process.returncode:
+                raise C360Error("The mock data could not be generated", "read the message above")
+            return said
+
+        try:
+            yield finish
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":
