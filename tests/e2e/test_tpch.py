@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def documented_commands() -> str:
-    """The example's own shell block; `uv run` is what the tests run under already."""
+    """The example's own shell block."""
     text = (ROOT / "docs/examples/tpch/README.md").read_text()
     (block,) = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    return str(block).replace("uv run ", "")
+    return str(block)
 
 
 @pytest.fixture(scope="module")

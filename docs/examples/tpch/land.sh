@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Generate TPC-H and land its five tables. Usage: docs/examples/tpch/land.sh [SCALE] [RAW_FOLDER]
-# Needs `c360` and `tpchgen-cli` on PATH (`uv run bash docs/examples/tpch/land.sh` has both).
+# Needs `c360` and `tpchgen-cli` on PATH (`source .venv/bin/activate` puts both there).
 set -euo pipefail
 
 scale=${1:-0.1}
