@@ -81,7 +81,7 @@ def assert_same_keys(ours_home: Path, theirs_home: Path) -> None:
             key = list(get_contract(f"silver.{name}").primary_key)
             left = pl.DataFrame(lake.read(f"silver.{name}", columns=key)).select(key).sort(key)
             right = pl.read_parquet(theirs_home / f"silver/{name}.parquet", columns=key).select(key).sort(key)
-            if not left.equals(right.cast(dict(left.schema))):
+            if not left.equals(right.cast(left.schema)):
                 sys.exit(f"{name}: the keys differ ({left.height} and {right.height} rows)")
 
 

@@ -57,10 +57,10 @@ def rows(numbers: np.ndarray, seed: int) -> pa.Table:
     return pa.table(
         {
             "id": pc.binary_join_element_wise("ord-", pc.utf8_lpad(pa.array(numbers).cast(pa.string()), 12, "0"), ""),
-            "customer": random.integers(0, 1_000_000, size),
-            "status": STATUS.take(pa.array(random.integers(0, len(STATUS), size))),
-            "amount": random.random(size).round(4) * 1000,
-            "note": pc.binary_join_element_wise(
+            "customer": pa.array(random.integers(0, 1_000_000, size)),
+            "status": STATUS.take(random.integers(0, len(STATUS), size)),
+            "amount": pa.array(random.random(size).round(4) * 1000),
+            "note": pc.binary_join_element_wise(  # type: ignore[call-overload]
                 "note ", pa.array(random.integers(0, 10**9, size)).cast(pa.string()), ""
             ),
             "updated_at": pa.array(
@@ -131,7 +131,8 @@ def in_process(how: str, home: Path, size: int, count: int, new: float, keys: st
     command = [sys.executable, __file__, "--measure", how, "--home", str(home), "--rows", str(size)]
     command += ["--changed", str(count), "--new", str(new), "--keys", keys]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=3600)
-    return json.loads(done.stdout.splitlines()[-1])
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def report(title: str, cost: dict[str, float]) -> None:

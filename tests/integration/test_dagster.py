@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from c360.conform import conform
 from c360.lakehouse import Lakehouse
 from c360.settings import Settings
 from c360_assets.pipeline import silver
@@ -48,7 +49,7 @@ def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream
     from c360_assets.definitions import defs
 
     definitions = defs()
-    real = silver.conform
+    real = conform
 
     def lets_a_bad_row_through(*arguments: object, **options: object) -> object:
         outcome = real(*arguments, **options)  # type: ignore[arg-type]
@@ -79,10 +80,13 @@ def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream
     assert checks["bronze/orders", "contract"].passed
     red = checks["silver/orders", "contract"]
     assert (red.passed, red.severity, red.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
-    [failing] = red.metadata["failing_rows"].records
+    failures, findings = red.metadata["failing_rows"], red.metadata["expectations"]
+    assert isinstance(failures, dg.TableMetadataValue)
+    assert isinstance(findings, dg.TableMetadataValue)
+    [failing] = failures.records
     assert failing.data["column"] == "status"
     assert (failing.data["order_id"], failing.data["status"]) == ("O1", "nonsense")
-    assert red.metadata["expectations"].records[0].data["passed"] is False
+    assert findings.records[0].data["passed"] is False
     assert [event.step_key for event in result.get_step_failure_events()] == ["silver__orders"]
     assert [e for e in result.all_events if e.step_key == "downstream" and e.is_step_start] == []
     assert Lakehouse(Settings(home=home)).row_count("silver.orders") == 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
 
+from c360.conform import conform
 from c360.contracts import get_contract
 from c360.errors import LandingError
 from c360.lakehouse import Commit, Lakehouse
@@ -17,6 +19,7 @@ from c360.settings import Settings
 from c360_assets.defs.quality.checks import balance_check
 from c360_assets.pipeline import bronze, silver
 from c360_assets.pipeline.publication import RefusedByAudit
+from c360_assets.pipeline.side_tables import append_once
 from c360_assets.resources.lake import LakehouseResource
 
 pytestmark = pytest.mark.integration
@@ -57,7 +60,7 @@ def take_in(lake: Lakehouse, landing: Path, *days: date) -> bronze.BronzeRun:
 
 
 def rows(lake: Lakehouse, table: str) -> list[dict[str, object]]:
-    order = {
+    order: Any = {
         "silver.orders": [("order_id", "ascending"), ("updated_at", "ascending")],
         "silver.rejected": [("source_file", "ascending"), ("source_row", "ascending")],
         "silver.deduplicated": [("source_file", "ascending"), ("source_row", "ascending")],
@@ -122,7 +125,7 @@ def test_crash_between_the_commits_of_a_silver_run_heals(
     take_in(lake, landing, SECOND)
 
     calls = 0
-    original = silver.append_once
+    original = append_once
 
     def crashing(*arguments: object) -> int:
         nonlocal calls
@@ -166,7 +169,7 @@ def test_refused_audit_leaves_every_table_as_it_was(
     take_in(lake, landing, SECOND)
     before = {name: lake.snapshot(name) for name in ("silver.orders", "silver.rejected", "silver.deduplicated")}
 
-    real = silver.conform
+    real = conform
 
     def lets_a_bad_row_through(*arguments: object, **options: object) -> object:
         outcome = real(*arguments, **options)  # type: ignore[arg-type]
@@ -300,6 +303,7 @@ def test_balance_counts_the_files_that_bronze_holds(
 def balance(settings: Settings) -> dg.AssetCheckResult:
     """The check as Dagster runs it."""
     check = balance_check("silver.orders")
-    result = check.node_def.compute_fn.decorated_fn(LakehouseResource(home=str(settings.home)))
+    node: Any = check.node_def
+    result = node.compute_fn.decorated_fn(LakehouseResource(home=str(settings.home)))
     assert isinstance(result, dg.AssetCheckResult)
     return result

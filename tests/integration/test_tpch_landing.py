@@ -37,7 +37,7 @@ TABLES = "customer,nation,region,part,orders,lineitem"
 
 def generate(folder: Path, format_: str, scale: str) -> Path:
     tool = Path(sys.executable).with_name("tpchgen-cli")
-    command = [tool, format_, "-s", scale, "-o", folder, "--no-progress", "-q", "--tables", TABLES]
+    command: list[str | Path] = [tool, format_, "-s", scale, "-o", folder, "--no-progress", "-q", "--tables", TABLES]
     subprocess.run(command, check=True, timeout=120)
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from c360.engines.dagster_server import MANAGED, dagster_specs, prepare_home, settings_env
 from c360.errors import EngineError
@@ -20,9 +21,9 @@ def test_settings_survive_the_way_through_the_environment(tmp_path: Path, monkey
         profile="rest",
         catalog_uri="https://catalog.example",
         warehouse="s3://b/w",
-        s3_secret_key="secret-1",
-        s3_access_key="access-1",
-        catalog_token="token-1",
+        s3_secret_key=SecretStr("secret-1"),
+        s3_access_key=SecretStr("access-1"),
+        catalog_token=SecretStr("token-1"),
         scale=2.5,
         spark_port=20_000,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from c360.engines.spark import SparkConnectServer, connect
 from c360.engines.spark_conf import CATALOG, jar_groups, properties_text, spark_conf
@@ -58,7 +59,11 @@ def test_postgresql_options_are_kept(tmp_path: Path) -> None:
 
 def test_rest_profile(tmp_path: Path) -> None:
     settings = Settings(
-        home=tmp_path, profile="rest", catalog_uri="https://catalog.example/v1", warehouse="prod", catalog_token="t"
+        home=tmp_path,
+        profile="rest",
+        catalog_uri="https://catalog.example/v1",
+        warehouse="prod",
+        catalog_token=SecretStr("t"),
     )
     conf = spark_conf(settings)
     assert (conf[f"{CATALOG}.type"], conf[f"{CATALOG}.token"]) == ("rest", "t")

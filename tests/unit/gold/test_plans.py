@@ -11,7 +11,7 @@ import pytest
 
 from c360.contracts import get_contract, to_arrow
 from c360_assets.gold import plans
-from c360_assets.gold.scope import RebuildNeededError, Slice, differences, distinct, moved
+from c360_assets.gold.scope import RebuildNeededError, Scope, Slice, differences, distinct, moved
 
 Row = dict[str, Any]
 BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
@@ -61,6 +61,11 @@ def version(customer_id: str, sk: int, start: datetime) -> Row:
 def fact(item: str, order: str = "O0", **more: Any) -> Row:
     keys = {"customer_id": "C0", "product_id": "P0", "location_sk": 1, "ordered_at": MOMENT}
     return {"order_item_id": item, "order_id": order, **keys, **more}
+
+
+def keys_of(scope: Scope) -> list[Any]:
+    assert scope.keys is not None
+    return distinct(scope.keys).to_list()
 
 
 def test_differences_are_of_rows_and_not_of_files() -> None:
@@ -136,7 +141,7 @@ def test_only_facts_whose_location_was_unknown_look_for_new_locations() -> None:
         before={"silver.orders": orders},
         after={"gold.dim_location": [place]},
     )
-    assert distinct(plans.fact_sales(up).keys).to_list() == ["I1"]
+    assert keys_of(plans.fact_sales(up)) == ["I1"]
 
 
 def test_an_item_that_changed_its_order_brings_in_both_orders() -> None:
@@ -192,7 +197,7 @@ def test_each_event_is_counted_once_whenever_it_arrives() -> None:
         after={"silver.events": counted + arrived},
         as_of=later,
     )
-    assert distinct(plans.customer_activity(up).keys).to_list() == ["late", "new", "too early then"]
+    assert keys_of(plans.customer_activity(up)) == ["late", "new", "too early then"]
 
 
 def test_counts_cannot_go_back_in_time() -> None:

@@ -59,7 +59,8 @@ def put(lake: Lakehouse, name: str, rows: pa.Table, run: str = "run", **fields: 
 
 
 def ids(rows: pa.Table) -> list[int]:
-    return sorted(rows["id"].to_pylist())
+    found: list[Any] = rows["id"].to_pylist()
+    return sorted(found)
 
 
 def moment(text: str) -> datetime:

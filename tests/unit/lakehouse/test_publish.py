@@ -150,6 +150,7 @@ class TestPublish:
 
     def test_a_branch_that_does_not_descend_from_main_is_refused(self, lake: Lakehouse) -> None:
         first = lake.snapshot(NAME)
+        assert first is not None
         base = put(lake, NAME, things([1]))
         with lake.stage(NAME, commit()) as staged:
             staged.append(things([2]))

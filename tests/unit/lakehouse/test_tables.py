@@ -7,6 +7,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,6 +20,8 @@ from c360.settings import Settings
 from tests.unit.lakehouse.shapes import commit, contract, ids, put, things
 
 ID, NAME, DAY = Column("id", "long", required=True), Column("name", "string"), Column("day", "date")
+
+Columns = dict[str, Any]
 
 
 def test_ensure_creates_an_empty_table_with_a_base_snapshot_once(lake: Lakehouse) -> None:
@@ -66,7 +69,12 @@ def test_a_table_evolves_with_its_contract(lake: Lakehouse) -> None:
         partitioning=(PartitionBy("day", "month"),),
     )
     lake.ensure(first)
-    row = {"id": [1], "size": pa.array([7], pa.int32()), "price": [Decimal("1.50")], "day": [date(2025, 1, 1)]}
+    row: Columns = {
+        "id": [1],
+        "size": pa.array([7], pa.int32()),
+        "price": [Decimal("1.50")],
+        "day": [date(2025, 1, 1)],
+    }
     put(lake, first.name, pa.table(row))
     old = lake.snapshot(first.name)
     second = contract(
@@ -77,7 +85,13 @@ def test_a_table_evolves_with_its_contract(lake: Lakehouse) -> None:
     lake.ensure(second)
     assert lake.table(first.name).schema().column_names == list(second.names)
     assert [str(f.transform) for f in lake.table(first.name).spec().fields] == ["day"]
-    new = {"id": [2], "size": [2**40], "price": [Decimal("12345678.90")], "day": [date(2025, 1, 2)], "flag": [True]}
+    new: Columns = {
+        "id": [2],
+        "size": [2**40],
+        "price": [Decimal("12345678.90")],
+        "day": [date(2025, 1, 2)],
+        "flag": [True],
+    }
     put(lake, first.name, pa.table(new))
     assert sorted(lake.read(first.name).to_pylist(), key=lambda r: r["id"]) == [
         {"id": 1, "name": None, "size": 7, "price": Decimal("1.50"), "day": date(2025, 1, 1), "flag": None},
@@ -174,7 +188,7 @@ def test_what_cannot_be_read_is_refused_with_its_mend(lake: Lakehouse) -> None:
     with pytest.raises(LakehouseError, match=r"does not exist.*Mend: materialise"):
         lake.read(name)
     lake.ensure(contract())
-    refusals = {
+    refusals: dict[str, dict[str, Any]] = {
         "no snapshot 5": {"snapshot_id": 5},
         "no branch or tag 'x'": {"ref": "x"},
         "no snapshot as old": {"as_of": datetime.now(UTC) - timedelta(days=1)},
@@ -228,7 +242,7 @@ def test_rows_come_back_as_they_went_in_for_every_type_and_partitioning(lake: La
         Column("money", "decimal(12,2)"),
         Column("text", "string"),
     )
-    values = {
+    values: Columns = {
         "i": [1, None, 3, 4],
         "l": [2**40, 5, None, -1],
         "d": [1.5, -0.25, 1e300, None],

@@ -77,7 +77,7 @@ def convert(tmp_path: Path, mapping_text: Callable[..., str]) -> Convert:
         ran = Ran([], [], [], Tally())
         with Conversion(mapping, found, path, paths) as conversion:
             for batch in conversion.run(ran.tally):
-                ran.records += batch.table.column(RECORD).to_pylist()
+                ran.records += [int(n or 0) for n in batch.table.column(RECORD).to_pylist()]
                 ran.rows += batch.table.drop_columns([RECORD]).to_pylist()
                 ran.malformed += [(m.record, m.text) for m in batch.malformed]
         return ran

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,11 +15,11 @@ from c360.ingest.mapping import MappingError
 from c360.ingest.mapping_sandbox import Sandbox
 
 BERLIN = '{from: v, formats: ["%d.%m.%Y %H:%M", "%d.%m.%Y"], time_zone: Europe/Berlin}'
-Convert = Callable[..., object]
+Convert = Callable[..., Any]
 
 
-def column(ran: object, name: str) -> list[str | None]:
-    return [row[name] for row in ran.rows]  # type: ignore[attr-defined]
+def column(ran: Any, name: str) -> list[str | None]:
+    return [row[name] for row in ran.rows]
 
 
 def test_copy_constant_key_and_default(convert: Convert) -> None:
@@ -127,7 +128,7 @@ def test_a_time_zone_for_the_file_spares_constants_and_dates(convert: Convert) -
         head="source: {time_zone: Europe/Berlin}",
         target="crm.customers",
     )
-    row = ran.rows[0]  # type: ignore[attr-defined]
+    row = ran.rows[0]
     assert row["registered_at"] == "2024-06-30T23:00:00.000000Z"
     assert row["birth_date"] == "1990-07-01"
     assert row["updated_at"] == "2024-01-01T00:00:00"
@@ -142,7 +143,7 @@ def test_expressions_over_columns_of_any_name(convert: Convert) -> None:
         "status: {expr: \"case when netto is null then 'discontinued' else 'active' end\"}",
         "Artikel Nr,id,netto,d\nab,1,10.50,20240228\n",
     )
-    row = ran.rows[0]  # type: ignore[attr-defined]
+    row = ran.rows[0]
     assert row["product_id"] == "AB-1"
     assert row["unit_price"] == "12.5"  # 12.495 half up
     assert row["unit_cost"] == "1.5"

@@ -134,7 +134,7 @@ def test_records_that_do_not_split_land_as_malformed(once: Callable[..., Landed]
     assert bad == main.removesuffix(".parquet") + ".malformed.csv"
     bronze = read_landing_file(landing / bad, bad, find_target("catalog.stock").bronze, DAY)
     assert bronze.column("_error").to_pylist() == ["malformed_record"] * 2
-    assert [raw.strip('"') for raw in bronze.column("_raw").to_pylist()] == ['bro""ken,""x', "2,B"]
+    assert [(raw or "").strip('"') for raw in bronze.column("_raw").to_pylist()] == ['bro""ken,""x', "2,B"]
     assert once('id,sku,t,q,d\n1,A,S,2,01.02.2024\nbro"ken,"x"\n2,B\n4,B,S,1,02.02.2024\n').files == landed.files
 
 

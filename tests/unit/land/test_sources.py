@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,10 +28,10 @@ TBL = {"delimiter": "|", "header": False, "names": ("a", "b"), "trailing_delimit
 
 
 def read(
-    path: Path, wanted: tuple[str, ...] | None = None, **spec: object
-) -> tuple[list[tuple[str | None, ...]], list[tuple[int, str]]]:
-    source = open_source(path, SourceSpec(**spec))  # type: ignore[arg-type]
-    rows: list[tuple[str | None, ...]] = []
+    path: Path, wanted: tuple[str, ...] | None = None, **spec: Any
+) -> tuple[list[tuple[Any, ...]], list[tuple[int, str]]]:
+    source = open_source(path, SourceSpec(**spec))
+    rows: list[tuple[Any, ...]] = []
     bad: list[tuple[int, str]] = []
     for batch in source.batches(wanted if wanted is not None else source.columns):
         rows += [tuple(r.values()) for r in batch.table.to_pylist()]
@@ -62,9 +63,7 @@ def read(
         ("a,b\n1,Ж\n".encode("koi8-r"), {"encoding": "koi8-r"}, [("1", "Ж", 1)]),
     ],
 )  # fmt: skip
-def test_csv_dialects(
-    write: Write, content: str | bytes, spec: dict[str, object], rows: list[tuple[object, ...]]
-) -> None:
+def test_csv_dialects(write: Write, content: str | bytes, spec: dict[str, Any], rows: list[tuple[object, ...]]) -> None:
     assert read(write("f.csv", content), **spec) == (rows, [])
 
 
@@ -131,7 +130,7 @@ def test_against_pythons_csv_on_random_quoted_files(write: Write, monkeypatch: p
     ],
 )  # fmt: skip
 def test_unusable_files_are_refused(
-    write: Write, tmp_path: Path, name: str, content: str | bytes | None, spec: dict[str, object], error: str
+    write: Write, tmp_path: Path, name: str, content: str | bytes | None, spec: dict[str, Any], error: str
 ) -> None:
     path = tmp_path / name if content is None else write(name, content)
     with pytest.raises((LandingError, MappingError), match=error):
