@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from c360_assets.gold import plans
+from c360_assets.gold import plan_dimensions, plan_facts, plan_marts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,11 +20,20 @@ DEFS = Path(__file__).parent.parent / "defs"
 class GoldTable:
     """How one gold table is built.
 
-    ``inputs`` maps each name of the SQL file to the table it stands for; names that begin with ``latest_`` show the
-    latest version per business key only. ``carried`` names earlier results of the table itself, ``unknown_member`` says
-    that the file adds the unknown member through ``with_unknown``: carried rows are empty, and the member is due, in a
-    full build only. ``small`` results are collected and written without Spark, which saves a distributed commit.
-    ``as_of_inputs`` must have been built as of the same moment.
+    Attributes:
+        name: ``gold.<table>``, as in the catalog ``lake``.
+        file: its SQL file below ``defs/``.
+        inputs: each name of the SQL file and the table it stands for; names that begin with ``latest_`` show the latest
+            version per business key only.
+        plan: names what a refresh has to look at.
+        carried: names of the SQL file for earlier rows of the table itself; empty in a full build.
+        signed: inputs with a column ``sign``, which is 1 in a full build.
+        unknown_member: the SQL file adds the unknown member through ``with_unknown``, due in a full build only.
+        small: the result is collected and written without Spark, which saves a distributed commit.
+        as_of_inputs: inputs that must have been built as of the same moment.
+        cluster_by: files of a full build hold neighbouring values of it. A time, because a refresh changes the rows of
+            a short time and so rewrites few files.
+        rebuild_share: a refresh of more than this share of the rows is dearer than building in full; None: never.
     """
 
     name: str
@@ -32,9 +41,12 @@ class GoldTable:
     inputs: Mapping[str, str]
     plan: Callable[[Upstream], Scope]
     carried: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()
     unknown_member: bool = False
     small: bool = False
-    as_of_inputs: tuple[str, ...] = field(default=())
+    as_of_inputs: tuple[str, ...] = ()
+    cluster_by: str | None = None
+    rebuild_share: float | None = None
 
     @property
     def sql(self) -> str:
@@ -66,74 +78,93 @@ _TABLES = (
         "gold.dim_customer",
         "customers/dim_customer.sql",
         _same("silver.customers"),
-        plans.dim_customer,
+        plan_dimensions.dim_customer,
         unknown_member=True,
     ),
     GoldTable(
-        "gold.dim_product", "products/dim_product.sql", _same("silver.products"), plans.dim_product, unknown_member=True
+        "gold.dim_product",
+        "products/dim_product.sql",
+        _same("silver.products"),
+        plan_dimensions.dim_product,
+        unknown_member=True,
     ),
     GoldTable(
         "gold.dim_location",
         "sales/dim_location.sql",
         _latest("silver.locations"),
-        plans.dim_location,
+        plan_dimensions.dim_location,
         unknown_member=True,
     ),
     GoldTable(
-        "gold.dim_date", "sales/dim_date.sql", _same("silver.orders", "silver.shipments"), plans.dim_date, small=True
+        "gold.dim_date",
+        "sales/dim_date.sql",
+        _same("silver.orders", "silver.shipments"),
+        plan_dimensions.dim_date,
+        small=True,
     ),
     GoldTable(
         "gold.fact_sales",
         "sales/fact_sales.sql",
         _latest("silver.order_items", "silver.orders")
         | _same("gold.dim_customer", "gold.dim_product", "gold.dim_location"),
-        plans.fact_sales,
+        plan_facts.fact_sales,
+        cluster_by="ordered_at",
+        rebuild_share=0.2,
     ),
     GoldTable(
         "gold.fact_logistics",
         "logistics/fact_logistics.sql",
         _latest("silver.shipments", "silver.orders") | _same("gold.dim_customer", "gold.dim_location"),
-        plans.fact_logistics,
+        plan_facts.fact_logistics,
+        cluster_by="shipped_at",
+        rebuild_share=0.2,
     ),
     GoldTable(
         "gold.fact_orders",
         "sales/fact_orders.sql",
         _latest("silver.orders", "silver.transactions") | _same("gold.fact_sales", "gold.fact_logistics"),
-        plans.fact_orders,
+        plan_facts.fact_orders,
+        cluster_by="ordered_at",
+        rebuild_share=0.2,
     ),
     GoldTable(
         "gold.sales_daily",
         "sales/sales_daily.sql",
         _same("gold.fact_orders", "gold.dim_location"),
-        plans.sales_daily,
+        plan_marts.sales_daily,
         small=True,
     ),
     GoldTable(
         "gold.product_performance",
         "products/product_performance.sql",
-        _same("gold.dim_product", "gold.fact_sales", "silver.stock"),
-        plans.everything,
+        _same("gold.dim_product", "silver.stock") | {"sales_lines": "gold.fact_sales"},
+        plan_marts.product_performance,
+        carried=("counted_performance",),
+        signed=("sales_lines",),
         small=True,
     ),
     GoldTable(
         "gold.delivery_performance",
         "logistics/delivery_performance.sql",
         _same("gold.fact_logistics", "gold.dim_location"),
-        plans.everything,
+        plan_marts.delivery_performance,
         small=True,
-    ),
-    GoldTable(
-        "gold.customer_value",
-        "customers/customer_value.sql",
-        _same("gold.dim_customer", "gold.fact_orders"),
-        plans.everything,
     ),
     GoldTable(
         "gold.customer_activity",
         "customer_360/customer_activity.sql",
-        _same("silver.events"),
-        plans.customer_activity,
-        carried=("counted_activity",),
+        _same("silver.events", "gold.dim_product")
+        | {"order_lines": "gold.fact_orders", "purchases": "gold.fact_sales"},
+        plan_marts.customer_activity,
+        carried=("counted_events", "counted_orders", "counted_favourites"),
+        signed=("order_lines",),
+    ),
+    GoldTable(
+        "gold.customer_value",
+        "customers/customer_value.sql",
+        _same("gold.dim_customer", "gold.customer_activity"),
+        plan_marts.everything,
+        as_of_inputs=("gold.customer_activity",),
     ),
     GoldTable(
         "gold.customer_360",
@@ -141,15 +172,11 @@ _TABLES = (
         _same(
             "gold.dim_customer",
             "gold.dim_location",
-            "gold.dim_product",
             "silver.consents",
             "gold.customer_value",
             "gold.customer_activity",
-            "gold.fact_orders",
-        )
-        | {"purchases": "gold.fact_sales"},
-        plans.customer_360,
-        carried=("known_favourites",),
+        ),
+        plan_marts.everything,
         as_of_inputs=("gold.customer_value", "gold.customer_activity"),
     ),
 )

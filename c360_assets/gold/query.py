@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from c360_assets.gold.scope import Scope, Slice
     from c360_assets.gold.upstream import LakeUpstream
 
-SHIPPED_ROWS = 50_000
-"""Slices up to this many rows travel to Spark with the query; of larger ones only the keys do."""
+SHIPPED_CELLS = 3_000_000
+"""Slices up to this many values travel to Spark with the query, which beats a scan; of larger ones only the keys do."""
+
+SIGN = "sign"
+MONTH = "'MM'"
+
+CONFIGURATION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.autoBroadcastJoinThreshold": "64m",
+    # the rule would compute on the rows that travel along while it plans, interpreted and in one thread
+    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation",
+}
 
 _SPARK_TYPES = {"long": "bigint"}
 _ANSWERED_BY_THE_CONTRACT = "change the SELECT or the contract, so that both name the same columns"
@@ -42,25 +53,30 @@ def select(
     """
     configure(spark)
     views: list[str] = []
+    given = scope.views if scope else {}
     try:
-        bindings = {name: _binding(spark, name, source, up, scope, views) for name, source in table.inputs.items()}
-        bindings |= {name: _carried(spark, name, up, scope, views) for name in table.carried}
+        bindings = {
+            name: _bound(spark, name, source, given.get(name), up, views, signed=name in table.signed)
+            for name, source in table.inputs.items()
+        }
+        for name in table.carried:
+            earlier = f"lake.{up.name}"
+            rows = _narrowed(spark, given[name], earlier, views) if name in given else f"{earlier} where false"
+            bindings[name] = f"select * from {rows}"
         if table.unknown_member:
             bindings["with_unknown"] = "select 1 as due" if scope is None else "select 1 as due where false"
-        arguments = {"as_of": as_of} if table.uses_as_of else None
-        inner = statement(table.sql, bindings)
-        _same_columns(spark.sql(inner, args=arguments).columns, contract)
-        yield spark.sql(cast_to(contract, inner), args=arguments)
+        frame = spark.sql(statement(table.sql, bindings), args={"as_of": as_of} if table.uses_as_of else None)
+        _same_columns(frame.columns, contract)
+        yield frame.selectExpr(*casts(contract))
     finally:
         for view in views:
             spark.catalog.dropTempView(view)
 
 
 def configure(spark: SparkSession) -> None:
-    """What the SQL files rely on: UTC, errors instead of wrapped or null results, dimensions joined by broadcast."""
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
-    spark.conf.set("spark.sql.ansi.enabled", "true")
-    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "64m")
+    """What the SQL files rely on: UTC, and errors instead of wrapped or null results; and what makes them fast."""
+    for key, value in CONFIGURATION.items():
+        spark.conf.set(key, value)
 
 
 def statement(sql: str, bindings: Mapping[str, str]) -> str:
@@ -69,12 +85,9 @@ def statement(sql: str, bindings: Mapping[str, str]) -> str:
     return f"with {inputs}\nselect * from (\n{sql}\n)"
 
 
-def cast_to(contract: Contract, query: str) -> str:
-    """``query`` with the contract's columns in its order and types; a value that does not fit fails the query."""
-    columns = ", ".join(
-        f"cast(`{c.name}` as {_SPARK_TYPES.get(c.type, c.type)}) as `{c.name}`" for c in contract.columns
-    )
-    return f"select {columns} from (\n{query}\n)"
+def casts(contract: Contract) -> list[str]:
+    """The contract's columns in its order and types; a value that does not fit fails the query."""
+    return [f"cast(`{c.name}` as {_SPARK_TYPES.get(c.type, c.type)}) as `{c.name}`" for c in contract.columns]
 
 
 def latest(source: str, contract: Contract) -> str:
@@ -83,49 +96,50 @@ def latest(source: str, contract: Contract) -> str:
     return f"select * from (select *, row_number() over ({newest}) as nth from {source}) where nth = 1"
 
 
-def _binding(
-    spark: SparkSession, name: str, table: str, up: LakeUpstream, scope: Scope | None, views: list[str]
+def _bound(
+    spark: SparkSession,
+    name: str,
+    table: str,
+    given: Slice | pl.DataFrame | None,
+    up: LakeUpstream,
+    views: list[str],
+    *,
+    signed: bool,
 ) -> str:
     pin = up.pin(table)
-    pinned = f"lake.{table}" if pin is None else f"lake.{table} version as of {pin}"
-    given = scope.views.get(name) if scope else None
-    source = pinned if given is None else _narrowed(spark, given, pinned, views)
+    source = f"lake.{table}" if pin is None else f"lake.{table} version as of {pin}"
+    if given is not None:
+        source = _narrowed(spark, given, source, views)
+    elif signed:
+        return f"select *, 1 as {SIGN} from {source}"
     return latest(source, get_contract(table)) if name.startswith("latest_") else f"select * from {source}"
-
-
-def _carried(spark: SparkSession, name: str, up: LakeUpstream, scope: Scope | None, views: list[str]) -> str:
-    target = f"lake.{up.name}"
-    given = scope.views.get(name) if scope else None
-    return (
-        f"select * from {target} where false"
-        if given is None
-        else f"select * from {_narrowed(spark, given, target, views)}"
-    )
 
 
 def _narrowed(spark: SparkSession, given: Slice | pl.DataFrame, source: str, views: list[str]) -> str:
     """The rows themselves where they are few, otherwise the source joined with its keys; as a FROM item."""
     if isinstance(given, pl.DataFrame):
-        return _ship(spark, given, views)
-    columns = ", ".join(given.columns)
+        return _ship(spark, given, views) if given.height else _none(given.columns, source)
     if given.keys.is_empty():
-        return f"(select {columns} from {source} where {given.negated})"
-    if not given.negated and len(given.keys) <= SHIPPED_ROWS and given.frame.height <= SHIPPED_ROWS:
-        # Spark cannot tell the types of no rows, so that an empty slice is left to the source
-        return (
-            _ship(spark, given.frame, views) if given.frame.height else f"(select {columns} from {source} where false)"
-        )
+        return _none(given.columns, source)
+    if len(given.keys) <= SHIPPED_CELLS and given.frame.height * given.frame.width <= SHIPPED_CELLS:
+        return _ship(spark, given.frame, views) if given.frame.height else _none(given.columns, source)
     keys = _ship(spark, given.keys.alias("key").to_frame(), views)
-    if given.negated:
-        return f"(select {columns} from {source} left anti join {keys} on {given.column} = key)"
-    if given.by_day:
-        low, high = given.days()
+    columns = ", ".join(given.columns)
+    if given.per != "value":
+        low, high = given.span()
+        day = f"cast({given.column} as date)"
         return (
-            f"(select {columns} from {source} left semi join {keys} on cast({given.column} as date) = key "
-            f"where {given.column} >= timestamp '{low} 00:00:00Z' "
-            f"and {given.column} < timestamp '{high} 00:00:00Z' + interval 1 day)"
+            f"(select {columns} from {source} "
+            f"left semi join {keys} on {day if given.per == 'day' else f'trunc({day}, {MONTH})'} = key "
+            f"where {given.column} >= timestamp '{low} 00:00:00Z' and {given.column} < timestamp '{high} 00:00:00Z')"
         )
     return f"(select {columns} from {source} left semi join {keys} on {given.column} = key)"
+
+
+def _none(columns: Iterable[str], source: str) -> str:
+    """No rows, with the types of the source: Spark cannot tell them from an empty table that travels along."""
+    named = ", ".join(f"1 as {SIGN}" if column == SIGN else column for column in columns)
+    return f"(select {named} from {source} where false)"
 
 
 def _ship(spark: SparkSession, rows: pl.DataFrame, views: list[str]) -> str:

@@ -32,9 +32,18 @@ Mode = Literal["full", "incremental", "no-op"]
 RULE = "c360.sql-sha256"
 """Snapshot property: the SQL text that built the table. Another text means another table, so it is built in full."""
 
-FULL_SHARE = 0.2
 FEW_KEYS = 20_000
-"""A refresh of more keys than both is dearer than building in full, which reads and writes each file once."""
+"""A refresh of so few keys is always cheaper than a full build."""
+
+
+WRITE_OPTIONS = {
+    # the contract's required columns are nullable to Spark; a null among them still fails in the audit
+    "check-nullability": "false",
+    # rows come sorted, so that Iceberg need not shuffle them once more
+    "use-table-distribution-and-ordering": "false",
+    # a refresh rewrites whole files: few of them, and small ones
+    "target-file-size-bytes": str(4 * 1024 * 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def _scope(up: LakeUpstream, plan: GoldTable) -> tuple[Scope | None, str | None]
     except RebuildNeededError as error:
         return None, str(error)
     affected = scope.affected or 0
-    if affected > FEW_KEYS and affected > FULL_SHARE * up.target_rows:
+    if plan.rebuild_share and affected > max(FEW_KEYS, plan.rebuild_share * up.target_rows):
         return None, f"{affected} keys changed, which is most of the work of a full build"
     return scope, None
 
@@ -155,8 +164,10 @@ def _write(lake: Lakehouse, staged: Staged, frame: DataFrame, plan: GoldTable, s
         return rows.num_rows
     from pyspark.sql.connect.functions import lit  # sessions are always Spark Connect
 
-    writer = frame.writeTo(staged.spark_table).option("check-nullability", "false")
-    for key, value in staged.spark_options.items():
+    if plan.cluster_by is not None:
+        frame = frame.sortWithinPartitions(plan.cluster_by)
+    writer = frame.writeTo(staged.spark_table)
+    for key, value in {**staged.spark_options, **WRITE_OPTIONS}.items():
         writer = writer.option(key, value)
     writer.overwrite(lit(col=True))
     head = lake.table(plan.name).snapshot_by_name(staged.branch)

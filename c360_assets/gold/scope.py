@@ -7,9 +7,9 @@ and over whole tables in a full build, so that both give the same rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import polars as pl
 
@@ -45,51 +45,49 @@ class Upstream(Protocol):
     def scan(self, table: str) -> pl.LazyFrame:
         """The table at its pinned snapshot."""
 
+    def consumed_scan(self, table: str) -> pl.LazyFrame:
+        """The table at the snapshot consumed last."""
+
     def target(self) -> pl.LazyFrame:
         """The gold table itself, as published."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows of ``table`` whose ``column`` (or its day, in UTC) is one of ``keys``; with ``negated``, all others."""
+    """The rows of ``table`` whose ``column`` is one of ``keys``; or its day or the first of its month, in UTC."""
 
     upstream: Upstream
     table: str
     column: str
     keys: pl.Series
     columns: tuple[str, ...]
-    by_day: bool = False
-    negated: bool = False
+    per: Literal["value", "day", "month"] = "value"
 
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The rows themselves, read once."""
-        source = self.upstream.target() if self.table == TARGET else self.upstream.scan(self.table)
+        source = self.upstream.scan(self.table)
         column = pl.col(self.column)
-        if self.by_day:
-            low, high = self.days()
-            # the plain range lets whole files be skipped, which a day of a moment does not
-            day = column.dt.date()
-            inside = (column >= pl.lit(low).cast(UTC)) & (column < pl.lit(high).cast(UTC) + pl.duration(days=1))
-            chosen = inside & day.is_in(self.keys.implode())
-        else:
-            chosen = column.is_in(self.keys.implode())
-        return source.filter(~chosen if self.negated else chosen).select(self.columns).collect()
+        if self.per == "value":
+            return source.filter(column.is_in(self.keys.implode())).select(self.columns).collect()
+        low, high = self.span()
+        day = column.dt.date()
+        chosen = (day if self.per == "day" else day.dt.month_start()).is_in(self.keys.implode())
+        # the plain range lets whole files be skipped, which a day of a moment does not
+        inside = (column >= pl.lit(low).cast(UTC)) & (column < pl.lit(high).cast(UTC))
+        return source.filter(inside).select(self.columns).filter(chosen).collect()
 
-    def days(self) -> tuple[date, date]:
-        """The first and the last of its keys, which are days."""
+    def span(self) -> tuple[date, date]:
+        """The first day of its days or months, and the first one after them."""
         low, high = self.keys.min(), self.keys.max()
         assert isinstance(low, date)
         assert isinstance(high, date)
-        return low, high
+        return low, high + timedelta(days=1 if self.per == "day" else 31)
 
     def values(self, column: str) -> pl.Series:
         """The distinct non-null values of one of its columns."""
         return self.frame.get_column(column).drop_nulls().unique()
 
-
-TARGET = ""
-"""Table name of a slice of the target itself: earlier results that are carried on."""
 
 UTC = pl.Datetime("us", "UTC")
 
@@ -110,6 +108,15 @@ class Scope:
     def affected(self) -> int | None:
         """How many keys the refresh rewrites; None for all."""
         return None if self.keys is None else len(self.keys)
+
+
+NOTHING = Scope(on="", keys=pl.Series("key", [], pl.String))
+"""The plan when nothing that changed upstream matters to the table."""
+
+
+def values(rows: pl.LazyFrame, column: str) -> pl.Series:
+    """The distinct non-null values of a column."""
+    return rows.select(pl.col(column).drop_nulls().unique()).collect().get_column(column)
 
 
 def distinct(*series: pl.Series) -> pl.Series:

@@ -92,9 +92,7 @@ class LakeUpstream:
         if not self.changed(table):
             nothing = _frame(read_tasks(source, [], columns), columns)
             return nothing, nothing
-        known = self._known(table)
-        if source.snapshot_by_id(known) is None:
-            raise RebuildNeededError(f"{table} does not keep its history back to the snapshot consumed last")
+        known = self._kept(table)
         before = {task.file.file_path: task for task in source.scan(snapshot_id=known).plan_files()}
         after = {task.file.file_path: task for task in source.scan().plan_files()}
         gone = [task for path, task in before.items() if path not in after]
@@ -105,9 +103,19 @@ class LakeUpstream:
         """The table at its pinned snapshot; filters reach its files."""
         return _scan(self._tables[table])
 
+    def consumed_scan(self, table: str) -> pl.LazyFrame:
+        """The table at the snapshot consumed last."""
+        return _scan(self._tables[table], self._kept(table))
+
     def target(self) -> pl.LazyFrame:
         """The target as published."""
         return _scan(self._target)
+
+    def _kept(self, table: str) -> int:
+        known = self._known(table)
+        if self._tables[table].snapshot_by_id(known) is None:
+            raise RebuildNeededError(f"{table} does not keep its history back to the snapshot consumed last")
+        return known
 
     def _known(self, table: str) -> int:
         known = self.consumed.get(table)
@@ -122,12 +130,12 @@ def as_of_of(commit: CommitInfo | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _scan(table: Table) -> pl.LazyFrame:
-    snapshot = table.current_snapshot()
-    if snapshot is None:
+def _scan(table: Table, snapshot_id: int | None = None) -> pl.LazyFrame:
+    current = table.current_snapshot()
+    if current is None:
         return _frame(read_tasks(table, []), table.schema().column_names).lazy()
     os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
-    return pl.scan_iceberg(table, snapshot_id=snapshot.snapshot_id)
+    return pl.scan_iceberg(table, snapshot_id=snapshot_id or current.snapshot_id)
 
 
 def _frame(rows: object, columns: Iterable[str]) -> pl.DataFrame:

@@ -423,7 +423,7 @@ def test_ntile_ties_fall_by_customer_id_in_binary_order(house: House) -> None:
     everyone = [*identifiers, "idle"]
     house.add("customers", *({"customer_id": name, "registered_at": BIRTH, "updated_at": BIRTH} for name in everyone))
     house.orders(*((name, at("2025-01-05"), "10.00") for name in identifiers))
-    for table in (*SALES, "fact_logistics", "fact_orders", "customer_value"):
+    for table in (*SALES, "fact_logistics", "fact_orders", "customer_activity", "customer_value"):
         house.build(table, at("2025-01-06", "23:59:59"))
     scores = {
         r["customer_id"]: (r["r_score"], r["f_score"], r["m_score"], r["rfm_score"])
@@ -680,7 +680,7 @@ def test_increments_give_the_rows_of_a_full_build(house: House) -> None:
         "fact_orders",
         "sales_daily",
         "customer_activity",
-        "customer_360",
+        "product_performance",
     )
     assert {modes[f"gold.{table}"] for table in scoped} == {"incremental"}
 

@@ -1,7 +1,5 @@
 -- Everything known about each current customer as of :as_of, in one row.
--- Reads: dim_customer, dim_location, dim_product, consents, customer_value, customer_activity, fact_orders,
---        purchases (rows of fact_sales of the customers whose favourite category is due),
---        known_favourites (customer_id, favourite_category of all other customers; empty in a full build).
+-- Reads: dim_customer, dim_location, consents, customer_value and customer_activity (both as of the same moment).
 with consented as (
   select
     customer_id,
@@ -12,46 +10,6 @@ with consented as (
   from consents
   where updated_at <= :as_of
   group by customer_id
-),
-ordered as (
-  select
-    customer_id,
-    count_if(ordered_at <= :as_of) as segment_orders,
-    sum(if(ordered_at <= :as_of, net_amount, 0)) as segment_spend,
-    max(if(ordered_at <= :as_of, ordered_at, null)) as last_placed_at,
-    max(if(ordered_at <= :as_of, struct(ordered_at, order_id, order_status), null)) as last_order,
-    sum(shipments) as shipments,
-    sum(delivered_shipments) as delivered_shipments,
-    sum(on_time_shipments) as on_time_shipments,
-    sum(late_shipments) as late_shipments,
-    sum(open_shipments) as open_shipments,
-    max(last_delivered_at) as last_delivered_at,
-    sum(captured_amount) as captured_amount,
-    sum(refunded_amount) as refunded_amount,
-    sum(failed_payments) as failed_payments,
-    sum(payments) as payments
-  from fact_orders
-  group by customer_id
-),
-by_category as (
-  select s.customer_id, p.category, sum(s.revenue_amount) as revenue_amount
-  from purchases as s
-  join dim_product as p on p.product_sk = s.product_sk
-  where not s.is_cancelled and s.ordered_at <= :as_of and p.category is not null
-  group by s.customer_id, p.category
-),
-favourites as (
-  select customer_id, category as favourite_category
-  from (
-    select
-      customer_id,
-      category,
-      row_number() over (partition by customer_id order by revenue_amount desc, category) as preference
-    from by_category
-  )
-  where preference = 1
-  union all
-  select customer_id, favourite_category from known_favourites
 ),
 profiled as (
   select
@@ -96,27 +54,27 @@ collected as (
     v.f_score,
     v.m_score,
     v.rfm_score,
-    coalesce(o.segment_orders, 0) as segment_orders,
-    coalesce(o.segment_spend, 0) as segment_spend,
-    o.last_placed_at,
-    (unix_micros(:as_of) - unix_micros(o.last_placed_at)) div 86400000000 as days_since_placed,
-    f.favourite_category,
-    o.last_order.order_id as last_order_id,
-    o.last_order.order_status as last_order_status,
-    coalesce(o.shipments, 0) as shipments,
-    coalesce(o.delivered_shipments, 0) as delivered_shipments,
-    coalesce(o.late_shipments, 0) as late_shipments,
-    coalesce(o.open_shipments, 0) as open_shipments,
+    coalesce(a.placed_orders, 0) as segment_orders,
+    coalesce(a.placed_amount, 0) as segment_spend,
+    a.last_placed_at,
+    (unix_micros(:as_of) - unix_micros(a.last_placed_at)) div 86400000000 as days_since_placed,
+    a.favourite_category,
+    a.last_order_id,
+    a.last_order_status,
+    coalesce(a.shipments, 0) as shipments,
+    coalesce(a.delivered_shipments, 0) as delivered_shipments,
+    coalesce(a.late_shipments, 0) as late_shipments,
+    coalesce(a.open_shipments, 0) as open_shipments,
     round(
-      cast(o.on_time_shipments as decimal(18, 0))
-        / nullif(cast(o.on_time_shipments + o.late_shipments as decimal(18, 0)), 0),
+      cast(a.on_time_shipments as decimal(18, 0))
+        / nullif(cast(a.on_time_shipments + a.late_shipments as decimal(18, 0)), 0),
       4
     ) as on_time_rate,
-    o.last_delivered_at,
-    coalesce(o.captured_amount, 0) as captured_amount,
-    coalesce(o.refunded_amount, 0) as refunded_amount,
-    coalesce(o.failed_payments, 0) as failed_payments,
-    coalesce(o.payments, 0) as payments,
+    a.last_delivered_at,
+    coalesce(a.captured_amount, 0) as captured_amount,
+    coalesce(a.refunded_amount, 0) as refunded_amount,
+    coalesce(a.failed_payments, 0) as failed_payments,
+    coalesce(a.payments, 0) as payments,
     coalesce(a.web_events, 0) as web_events,
     coalesce(a.web_sessions, 0) as web_sessions,
     coalesce(a.product_views, 0) as product_views,
@@ -134,13 +92,11 @@ collected as (
         / nullif(cast(v.orders + v.cancelled_orders as decimal(18, 0)), 0),
       4
     ) as cancellation_rate,
-    round(cast(o.failed_payments as decimal(18, 0)) / nullif(cast(o.payments as decimal(18, 0)), 0), 4)
+    round(cast(a.failed_payments as decimal(18, 0)) / nullif(cast(a.payments as decimal(18, 0)), 0), 4)
       as failed_payment_rate
   from profiled as p
   join customer_value as v on v.customer_id = p.customer_id
   left join consented as n on n.customer_id = p.customer_id
-  left join ordered as o on o.customer_id = p.customer_id
-  left join favourites as f on f.customer_id = p.customer_id
   left join customer_activity as a on a.customer_id = p.customer_id
 ),
 assessed as (

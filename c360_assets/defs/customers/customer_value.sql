@@ -1,31 +1,17 @@
 -- Recency, frequency and monetary value of every current customer, over orders placed up to :as_of.
--- Reads: dim_customer, fact_orders.
-with bought as (
-  select
-    customer_id,
-    count_if(not is_cancelled) as orders,
-    count_if(is_cancelled) as cancelled_orders,
-    sum(if(is_cancelled, 0, units)) as units,
-    sum(revenue_amount) as revenue_amount,
-    sum(if(is_cancelled, 0, returned_amount)) as returned_amount,
-    min(if(is_cancelled, null, ordered_at)) as first_order_at,
-    max(if(is_cancelled, null, ordered_at)) as last_order_at
-  from fact_orders
-  where ordered_at <= :as_of and order_items > 0
-  group by customer_id
-),
-valued as (
+-- Reads: dim_customer, customer_activity (as of the same moment).
+with valued as (
   select
     c.customer_id,
-    coalesce(b.orders, 0) as orders,
-    coalesce(b.cancelled_orders, 0) as cancelled_orders,
-    coalesce(b.units, 0) as units,
-    coalesce(b.revenue_amount, 0) as revenue_amount,
-    coalesce(b.returned_amount, 0) as returned_amount,
-    b.first_order_at,
-    b.last_order_at
+    coalesce(a.orders, 0) as orders,
+    coalesce(a.cancelled_orders, 0) as cancelled_orders,
+    coalesce(a.units, 0) as units,
+    coalesce(a.revenue_amount, 0) as revenue_amount,
+    coalesce(a.returned_amount, 0) as returned_amount,
+    a.first_order_at,
+    a.last_order_at
   from dim_customer as c
-  left join bought as b on b.customer_id = c.customer_id
+  left join customer_activity as a on a.customer_id = c.customer_id
   where c.is_current and c.customer_sk <> -1
 ),
 scored as (

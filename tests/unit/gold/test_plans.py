@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from c360.contracts import get_contract, to_arrow
-from c360_assets.gold import plans
+from c360_assets.gold import plan_dimensions, plan_facts, plan_marts
 from c360_assets.gold.scope import RebuildNeededError, Scope, Slice, differences, distinct, moved
 
 Row = dict[str, Any]
@@ -49,6 +49,9 @@ class Frames:
 
     def scan(self, table: str) -> pl.LazyFrame:
         return frame(table, self.after.get(table, self.before.get(table, []))).lazy()
+
+    def consumed_scan(self, table: str) -> pl.LazyFrame:
+        return frame(table, self.before.get(table, [])).lazy()
 
     def target(self) -> pl.LazyFrame:
         return frame(self.name, self.built).lazy()
@@ -123,7 +126,7 @@ def test_facts_follow_items_orders_and_histories_but_no_others() -> None:
             "silver.order_items": [{"order_item_id": "new", "order_id": "O8"}],
         },
     )
-    scope = plans.fact_sales(up)
+    scope = plan_facts.fact_sales(up)
     assert scope.keys is not None
     assert scope.keys.to_list() == ["I1", "I2", "at the new version", "new", "unknown order"]
     assert scope.on == "order_item_id"
@@ -141,7 +144,7 @@ def test_only_facts_whose_location_was_unknown_look_for_new_locations() -> None:
         before={"silver.orders": orders},
         after={"gold.dim_location": [place]},
     )
-    assert keys_of(plans.fact_sales(up)) == ["I1"]
+    assert keys_of(plan_facts.fact_sales(up)) == ["I1"]
 
 
 def test_an_item_that_changed_its_order_brings_in_both_orders() -> None:
@@ -152,12 +155,22 @@ def test_an_item_that_changed_its_order_brings_in_both_orders() -> None:
         before={"silver.order_items": items[:1]},
         after={"silver.order_items": items},
     )
-    orders = plans.fact_sales(up).views["latest_orders"]
+    orders = plan_facts.fact_sales(up).views["latest_orders"]
     assert isinstance(orders, Slice)
     assert sorted(orders.keys) == ["O1", "O2"]
 
 
-@pytest.mark.parametrize("plan", [plans.fact_sales, plans.fact_logistics, plans.fact_orders, plans.sales_daily])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        plan_facts.fact_sales,
+        plan_facts.fact_logistics,
+        plan_facts.fact_orders,
+        plan_marts.sales_daily,
+        plan_marts.product_performance,
+        plan_marts.customer_activity,
+    ],
+)
 def test_nothing_changed_is_no_scope(plan: Any) -> None:
     assert plan(Frames(name=f"gold.{plan.__name__}")).affected == 0
 
@@ -169,7 +182,7 @@ def test_a_day_is_computed_anew_when_an_order_leaves_it() -> None:
     up = Frames(
         name="gold.sales_daily", before={"gold.fact_orders": [order(1)]}, after={"gold.fact_orders": [order(3)]}
     )
-    scope = plans.sales_daily(up)
+    scope = plan_marts.sales_daily(up)
     assert scope.keys is not None
     assert scope.keys.to_list() == [date(2025, 3, 1), date(2025, 3, 3)]
     placed = scope.views["fact_orders"]
@@ -197,19 +210,19 @@ def test_each_event_is_counted_once_whenever_it_arrives() -> None:
         after={"silver.events": counted + arrived},
         as_of=later,
     )
-    assert keys_of(plans.customer_activity(up)) == ["late", "new", "too early then"]
+    assert keys_of(plan_marts.customer_activity(up)) == ["late", "new", "too early then"]
 
 
 def test_counts_cannot_go_back_in_time() -> None:
     up = Frames(name="gold.customer_activity", as_of=MOMENT - timedelta(days=1))
     with pytest.raises(RebuildNeededError):
-        plans.customer_activity(up)
+        plan_marts.customer_activity(up)
 
 
 def test_the_calendar_stays_while_its_years_suffice() -> None:
     order = {"order_id": "O1", "customer_id": "C1", "updated_at": MOMENT}
     up = Frames(name="gold.dim_date", built=[{"date_sk": 20250101, "year": 2025}, {"date_sk": -1}])
     up.after = {"silver.orders": [{**order, "ordered_at": datetime(2025, 12, 31, 23, tzinfo=UTC)}]}
-    assert plans.dim_date(up).affected == 0
+    assert plan_dimensions.dim_date(up).affected == 0
     up.after = {"silver.shipments": [{"shipment_id": "S1", "promised_at": datetime(2026, 1, 1, tzinfo=UTC)}]}
-    assert plans.dim_date(up).affected is None
+    assert plan_dimensions.dim_date(up).affected is None
