@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from c360.contracts.model import Column, Contract, Rule
 
-Scope = Literal["rows", "table"]
+Scope = Literal["rows", "key", "table"]
 _SAMPLE, _WORTH_IT = 20_000, 1_000  # rows
 
 
@@ -39,9 +39,10 @@ class _Ask:
 def to_expectations(contract: Contract, scope: Scope | None = None) -> list[Expectation]:
     """The expectations of a contract, for a frame of :func:`to_frame`.
 
-    ``scope`` "rows" keeps those that judge each row by itself, so that the changed rows are enough; "table" those that
-    need the whole table (uniqueness, row counts, shares). A rule of severity error becomes ``critical``, which blocks
-    publishing; a warning stays a warning. ``meta`` holds contract, version, rule, columns, scope and severity.
+    ``scope`` "rows" keeps those that judge each row by itself, so that the changed rows are enough; "key" uniqueness,
+    which needs all rows that share a key with them; "table" those that need all rows (counts, shares). A rule of
+    severity error becomes ``critical``, which blocks publishing; a warning stays a warning. ``meta`` holds contract,
+    version, rule, columns, scope and severity.
     """
     import great_expectations.expectations as gxe
 
@@ -135,9 +136,9 @@ def _column_asks(column: Column) -> Iterator[_Ask]:
 def _unique(columns: tuple[str, ...], description: str, name: str = "") -> _Ask:
     if len(columns) == 1:
         arguments: dict[str, Any] = {"column": columns[0]}
-        return _Ask("ExpectColumnValuesToBeUnique", arguments, columns, "table", description, name=name)
+        return _Ask("ExpectColumnValuesToBeUnique", arguments, columns, "key", description, name=name)
     arguments = {"column_list": list(columns)}
-    return _Ask("ExpectCompoundColumnsToBeUnique", arguments, columns, "table", description, name=name)
+    return _Ask("ExpectCompoundColumnsToBeUnique", arguments, columns, "key", description, name=name)
 
 
 def _rule_asks(rule: Rule) -> Iterator[_Ask]:
@@ -152,7 +153,7 @@ def _rule_asks(rule: Rule) -> Iterator[_Ask]:
         yield _filed(rule, "ExpectTableRowCountToBeBetween", {"min_value": low, "max_value": high}, "table")
     elif rule.metric == "duplicateValues":
         unique = _unique(rule.columns, rule.description)
-        yield _filed(rule, unique.expectation, unique.arguments, "table")
+        yield _filed(rule, unique.expectation, unique.arguments, "key")
     else:
         for column in rule.columns:
             yield from _share_asks(rule, column)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
@@ -58,3 +59,11 @@ def _column(rows: pa.Table, field: pa.Field[Any], name: str) -> pa.ChunkedArray[
             f"Column {field.name} of the rows for {name} is {column.type} and does not fit {field.type} ({error})",
             "cast it before writing, or change its type in the contract",
         ) from error
+
+
+def semi_join(rows: pa.Table, scope: pa.Table) -> pa.Table:
+    """The rows whose columns of ``scope`` occur in it, in their order; null equals null."""
+    keys = pl.DataFrame({name: pl.Series(rows.column(name)) for name in scope.column_names})
+    wanted = pl.DataFrame(scope).cast(keys.schema).unique()
+    met = keys.with_row_index("__position").join(wanted, on=scope.column_names, how="semi", nulls_equal=True)
+    return rows.take(met.get_column("__position").sort().to_arrow())

@@ -18,7 +18,7 @@ from pyiceberg.table.snapshots import is_ancestor_of
 
 from c360.errors import LakehouseError, PublishConflict
 from c360.lakehouse import refs
-from c360.lakehouse.arrow import fit
+from c360.lakehouse.arrow import fit, semi_join
 from c360.lakehouse.commits import add_snapshot
 from c360.lakehouse.faults import named
 from c360.lakehouse.files import read_tasks, write_rows
@@ -63,6 +63,7 @@ class Staged:
         self._exists = False
         self._closed = False
         self._pending: list[DataFile] = []
+        self._scope: pa.Table | None = None
 
     @property
     def branch(self) -> str:
@@ -90,12 +91,14 @@ class Staged:
 
     def append(self, rows: pa.Table) -> None:
         """Add ``rows`` (any Arrow table that fits the table's schema). Raises LakehouseError if they do not."""
+        self._scope = None
         table = self._lake.table(self.name)
         with named(f"write {self.name}"):
             self._pending += write_rows(table, fit(rows, table.schema(), self.name))
 
     def overwrite(self, rows: pa.Table, where: str | BooleanExpression | None = None) -> None:
         """Replace all rows, or those that match ``where``, by ``rows``; in one snapshot per kind of change."""
+        self._scope = None
         self._flush()
         table = self._lake.table(self.name)
         with named(f"write {self.name}"):
@@ -110,11 +113,13 @@ class Staged:
 
     def delete(self, where: str | BooleanExpression) -> None:
         """Remove the rows that match ``where``; files that match wholly are dropped without being read."""
+        self._scope = None
         self._flush()
         self._commit(lambda transaction: self._stage_delete(transaction, where))
 
     def merge(self, rows: pa.Table, on: Sequence[str]) -> MergeResult:
         """Insert or replace ``rows`` by the key columns ``on``, rewriting only files that hold a changed row."""
+        self._scope = None
         self._flush()
         table = self._lake.table(self.name)
         with named(f"merge into {self.name}"):
@@ -124,8 +129,11 @@ class Staged:
         """Replace all rows whose ``on`` columns occur in ``scope`` by ``rows`` (each of them within the scope)."""
         self._flush()
         table = self._lake.table(self.name)
+        first = not self._exists
         with named(f"merge into {self.name}"):
-            return self._rewrite(plan_replace(table, self._head(table), self.name, rows, on, scope))
+            result = self._rewrite(plan_replace(table, self._head(table), self.name, rows, on, scope))
+        self._scope = scope.select(list(on)) if first else None
+        return result
 
     def delete_keys(self, keys: pa.Table, on: Sequence[str]) -> MergeResult:
         """Remove all rows whose ``on`` columns occur in ``keys``."""
@@ -140,16 +148,21 @@ class Staged:
     def changed_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows in the data files that the branch adds: what an audit has to look at.
 
-        After a merge these include the unchanged rows of rewritten files.
+        After a merge these include the unchanged rows of rewritten files; after one replacement, and nothing else, only
+        the rows of its scope.
         """
         self._flush()
         table = self._lake.table(self.name)
         if not self._exists:
             return read_tasks(table, [], columns)
+        scope = self._scope
+        read = columns if columns is None or scope is None else list(dict.fromkeys([*columns, *scope.column_names]))
         with named(f"read {self.name}"):
             before = {task.file.file_path for task in table.scan(snapshot_id=self.base).plan_files()}
             after = table.scan(snapshot_id=self._head(table)).plan_files()
-            rows = read_tasks(table, [task for task in after if task.file.file_path not in before], columns)
+            rows = read_tasks(table, [task for task in after if task.file.file_path not in before], read)
+        if scope is not None:
+            rows = semi_join(rows, scope)
         return rows if columns is None else rows.select(list(columns))
 
     def publish(self) -> int:

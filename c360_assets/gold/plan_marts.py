@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from c360_assets.gold.scope import NOTHING, RebuildNeededError, Scope, Slice, differences, distinct, values
+from c360_assets.gold.scope import NOTHING, RebuildNeededError, Scope, Slice, around, differences, distinct, values
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +21,7 @@ SHIPMENT_COLUMNS = (
     "shipped_at", "carrier", "service_level", "location_sk", "status", "is_delivered", "is_on_time", "transit_hours",
     "shipping_cost",
 )  # fmt: skip
+PLACE_COLUMNS = ("location_sk", "location_id", "country_code")
 EVENT_COUNTS = (
     "customer_id", "web_events", "web_sessions", "product_views", "carts", "support_tickets", "first_seen_at",
     "last_seen_at",
@@ -54,7 +55,8 @@ def sales_daily(up: Upstream) -> Scope:
     if keys.is_empty():
         return NOTHING
     placed = Slice(up, "gold.fact_orders", "ordered_at", keys, DAILY_MEASURES, per="day")
-    return Scope(views={"fact_orders": placed}, on="order_date", keys=keys)
+    countries = Slice(up, "gold.dim_location", "location_id", placed.values("location_id"), PLACE_COLUMNS)
+    return Scope(views={"fact_orders": placed, "dim_location": countries}, on="order_date", keys=keys)
 
 
 def delivery_performance(up: Upstream) -> Scope:
@@ -68,7 +70,8 @@ def delivery_performance(up: Upstream) -> Scope:
     if keys.is_empty():
         return NOTHING
     shipped = Slice(up, "gold.fact_logistics", "shipped_at", keys, SHIPMENT_COLUMNS, per="month")
-    return Scope(views={"fact_logistics": shipped}, on="ship_month", keys=keys)
+    countries = Slice(up, "gold.dim_location", "location_sk", shipped.values("location_sk"), PLACE_COLUMNS)
+    return Scope(views={"fact_logistics": shipped, "dim_location": countries}, on="ship_month", keys=keys)
 
 
 def customer_activity(up: Upstream) -> Scope:
@@ -86,7 +89,8 @@ def customer_activity(up: Upstream) -> Scope:
     orders = up.scan("gold.fact_orders").select(ORDER_MEASURES)
     due = orders.filter((placed > before) & (placed <= now)).collect()
     changed = differences(up, "gold.fact_orders", ORDER_MEASURES)
-    touched = pl.col("order_id").is_in(distinct(changed["order_id"], due["order_id"]).implode())
+    moments = pl.concat([changed["ordered_at"], due["ordered_at"]])
+    touched = around(moments) & pl.col("order_id").is_in(distinct(changed["order_id"], due["order_id"]).implode())
     old = up.consumed_scan("gold.fact_orders").select(ORDER_MEASURES).filter(touched).collect()
     new = orders.filter(touched).collect()
     bought = distinct(differences(up, "gold.fact_sales", PURCHASE_COLUMNS)["customer_id"], due["customer_id"])
@@ -100,19 +104,20 @@ def customer_activity(up: Upstream) -> Scope:
         old.filter(placed > before).get_column("customer_id"),
     )
     afresh = pl.col("customer_id").is_in(again.implode())
-    lines = [
-        old.filter(~afresh).with_columns(sign=pl.lit(-1)),
-        new.filter(~afresh).with_columns(sign=pl.lit(1)),
-        orders.filter(afresh).collect().with_columns(sign=pl.lit(1)),
-    ]
+    lines = [old.filter(~afresh).with_columns(sign=pl.lit(-1)), new.filter(~afresh).with_columns(sign=pl.lit(1))]
+    if not again.is_empty():
+        lines.append(orders.filter(afresh).collect().with_columns(sign=pl.lit(1)))
     others = counted.filter(~pl.col("customer_id").is_in(bought.implode()))
+    purchases = Slice(up, "gold.fact_sales", "customer_id", bought, PURCHASE_COLUMNS)
+    products = purchases.values("product_sk")
     return Scope(
         views={
             "events": events,
             "counted_events": counted.select(EVENT_COUNTS),
             "order_lines": pl.concat(lines),
             "counted_orders": counted.filter(~afresh),
-            "purchases": Slice(up, "gold.fact_sales", "customer_id", bought, PURCHASE_COLUMNS),
+            "purchases": purchases,
+            "dim_product": Slice(up, "gold.dim_product", "product_sk", products, ("product_sk", "category")),
             "counted_favourites": others.select("customer_id", "favourite_category"),
         },
         on="customer_id",
@@ -159,15 +164,17 @@ def product_performance(up: Upstream) -> Scope:
     """
     moves = up.added("silver.stock", "product_id", "quantity")
     described = differences(up, "gold.dim_product", ("is_current", *DESCRIBED)).get_column("product_id")
-    pairs = differences(up, "gold.fact_sales", LINE_COLUMNS).select("product_id", "order_id").unique()
+    changed = differences(up, "gold.fact_sales", LINE_COLUMNS)
+    pairs = changed.select("product_id", "order_id").unique()
     keys = distinct(pairs.get_column("product_id"), moves.get_column("product_id"), described)
     if keys.is_empty():
         return NOTHING
     orders = pairs.get_column("order_id").unique().implode()
+    near = around(changed.get_column("ordered_at"))  # all lines of an order are of one moment
     now = up.scan("gold.fact_sales").select(LINE_COLUMNS)
     old, new = (
         lines.select(LINE_COLUMNS)
-        .filter(pl.col("order_id").is_in(orders))
+        .filter(near & pl.col("order_id").is_in(orders))
         .collect()
         .join(pairs, on=pairs.columns, how="semi")
         for lines in (up.consumed_scan("gold.fact_sales"), now)
@@ -178,12 +185,11 @@ def product_performance(up: Upstream) -> Scope:
         keys.filter(~keys.is_in(counted.get_column("product_id").implode())),
     )
     afresh = pl.col("product_id").is_in(again.implode())
-    stock = up.scan("silver.stock").filter(afresh).select(moves.columns).collect()
-    lines = [
-        old.filter(~afresh).with_columns(sign=pl.lit(-1)),
-        new.filter(~afresh).with_columns(sign=pl.lit(1)),
-        now.filter(afresh).collect().with_columns(sign=pl.lit(1)),
-    ]
+    lines = [old.filter(~afresh).with_columns(sign=pl.lit(-1)), new.filter(~afresh).with_columns(sign=pl.lit(1))]
+    stock = moves.clear()
+    if not again.is_empty():
+        stock = up.scan("silver.stock").filter(afresh).select(moves.columns).collect()
+        lines.append(now.filter(afresh).collect().with_columns(sign=pl.lit(1)))
     return Scope(
         views={
             "dim_product": Slice(up, "gold.dim_product", "product_id", keys, ("product_sk", "is_current", *DESCRIBED)),

@@ -98,9 +98,9 @@ def build_gold(
     with lake.stage(table, _commit(up, plan, contract, commit_run_id)) as staged:
         rows = 0
         if scope is None or scope.affected != 0:
-            with select(spark, plan, contract, up, scope, moment) as frame:
-                clock.lap("bind")
-                rows = _write(lake, staged, frame, plan, scope)
+            frame = select(spark, plan, contract, up, scope, moment)
+            clock.lap("bind")
+            rows = _write(lake, staged, frame, plan, scope)
         clock.lap("build")
         mode: Mode = "full" if scope is None or (scope.affected is None and not scope.views) else "incremental"
         affected = scope.affected if scope else None

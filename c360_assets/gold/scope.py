@@ -134,6 +134,14 @@ def differences(up: Upstream, table: str, columns: Sequence[str]) -> pl.DataFram
     return signed.group_by(columns).agg(pl.col("sign").sum()).filter(pl.col("sign") != 0).drop("sign")
 
 
+def around(moments: pl.Series) -> pl.Expr:
+    """Rows ordered between the earliest and the latest of ``moments``, or never if one is null."""
+    column = pl.col("ordered_at")
+    low, high = moments.min(), moments.max()
+    inside = pl.lit(value=False) if low is None else (column >= pl.lit(low)) & (column <= pl.lit(high))
+    return inside | column.is_null() if moments.null_count() else inside
+
+
 def moved(up: Upstream, dimension: str, surrogate: str, key: str) -> pl.DataFrame:
     """Members of a type 2 dimension whose history changed: ``key`` and ``since``, the first moment it is told anew.
 

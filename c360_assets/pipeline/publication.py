@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from c360.contracts import audited_columns
 from c360.contracts.expectations import Scope
 from c360.contracts.model import Contract
 from c360.errors import AuditFailed
 from c360.lakehouse import Staged
+from c360.lakehouse.arrow import semi_join
 from c360_assets.quality.audit import AuditReport, audit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,23 @@ def audit_and_publish(
 
     ``before_publish`` runs between the two, for commits to other tables that must not happen for refused rows.
     """
-    report = audit(
-        contract,
-        staged.changed_rows(_columns(contract, "rows")),
-        staged.rows(_columns(contract, "table")),
-    )
+    changed = staged.changed_rows(_columns(contract, "rows"))
+    every = staged.rows(list(dict.fromkeys([*_columns(contract, "key"), *_columns(contract, "table")])))
+    report = audit(contract, changed, _keys(contract, changed, every), every.select(_columns(contract, "table")))
     if not report.passed:
         staged.abandon(report.sentence())
         raise RefusedByAudit(report, staged.branch)
     if before_publish is not None:
         before_publish()
     return Publication(contract.name, staged.publish(), report)
+
+
+def _keys(contract: Contract, changed: pa.Table, every: pa.Table) -> pa.Table:
+    """Of all rows those that can repeat a key: it is unique in the published table, so they share a changed row's."""
+    on = list(contract.primary_key)
+    if set(audited_columns(contract, "key")) != set(on) or changed.num_rows * 2 > every.num_rows:
+        return every
+    return semi_join(every, changed.select(on))
 
 
 def _columns(contract: Contract, scope: Scope) -> list[str]:

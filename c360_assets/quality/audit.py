@@ -60,14 +60,15 @@ class AuditReport:
         return failed or f"{len(self.findings)} expectations passed on {self.rows} rows"
 
 
-def audit(contract: Contract, changed: pa.Table, whole: pa.Table) -> AuditReport:
-    """Run the contract's expectations: those on rows over ``changed``, those on the table over ``whole``.
+def audit(contract: Contract, changed: pa.Table, keys: pa.Table, whole: pa.Table) -> AuditReport:
+    """Run the contract's expectations: on rows over ``changed``, on unique keys over ``keys``, shares over ``whole``.
 
     Each table needs only the columns of :func:`c360.contracts.audited_columns` for its scope, and the primary key to
     name failing rows by. Raises nothing for bad data: failures are in the report, and an expectation that itself raises
     counts as failed.
     """
-    findings = (*_validate(contract, "rows", changed), *_validate(contract, "table", whole))
+    scopes: tuple[tuple[Scope, pa.Table], ...] = (("rows", changed), ("key", keys), ("table", whole))
+    findings = tuple(finding for scope, rows in scopes for finding in _validate(contract, scope, rows))
     return AuditReport(contract.name, changed.num_rows, findings)
 
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +133,8 @@ def test_spark_killed_while_an_asset_materialises(settings: Settings, monkeypatc
     assert content(settings) == undisturbed
 
 
-@contextmanager
-def two_seconds_a_row(*arguments: Any) -> Iterator[DataFrame]:
-    with select(*arguments) as frame:
-        yield frame.where("coalesce(reflect('java.lang.Thread', 'sleep', 2000L), 'slept') <> 'never'")
+def two_seconds_a_row(*arguments: Any) -> DataFrame:
+    return select(*arguments).where("coalesce(reflect('java.lang.Thread', 'sleep', 2000L), 'slept') <> 'never'")
 
 
 def kill_once_written_to(settings: Settings, refs: set[str]) -> None:

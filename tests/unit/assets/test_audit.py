@@ -55,6 +55,10 @@ def rows(count: int) -> pa.Table:
     )
 
 
+def ask(changed: pa.Table, whole: pa.Table) -> AuditReport:
+    return audit(CONTRACT, changed, whole, whole)
+
+
 def put(table: pa.Table, column: str, at: dict[int, object]) -> pa.Table:
     values = table.column(column).to_pylist()
     for position, value in at.items():
@@ -77,7 +81,7 @@ def good(request: pytest.FixtureRequest) -> pa.Table:
 
 
 def test_good_rows_pass(good: pa.Table) -> None:
-    report = audit(CONTRACT, good, good)
+    report = ask(good, good)
     assert report.passed
     assert len(report.findings) == 8
     assert report.sentence() == f"8 expectations passed on {good.num_rows} rows"
@@ -100,7 +104,7 @@ def test_a_wrong_value_is_counted_and_shown_with_its_key(
     good: pa.Table, column: str, value: object, expectation: str
 ) -> None:
     wrong = put(good, column, {3: value, 17: value})
-    named, unexpected, sample = only_failure(audit(CONTRACT, wrong, good), expectation)
+    named, unexpected, sample = only_failure(ask(wrong, good), expectation)
     assert named == ("high, low" if column == "high" else column)
     assert unexpected == 2
     assert sample == [("id000003", value), ("id000017", value)]
@@ -108,20 +112,20 @@ def test_a_wrong_value_is_counted_and_shown_with_its_key(
 
 def test_a_repeated_key_is_found_in_the_whole_table(good: pa.Table) -> None:
     twice = put(good, "id", {3: "id000005"})
-    assert audit(CONTRACT, good, good).passed
-    [failure] = audit(CONTRACT, good, twice).failures
+    assert ask(good, good).passed
+    [failure] = ask(good, twice).failures
     assert (failure.expectation, failure.column) == ("expect_compound_columns_to_be_unique", "region, id")
     assert failure.sample == ({"region": "r1", "id": "id000005"},) * 2
-    assert audit(CONTRACT, good, put(good, "id", {4: "id000005"})).passed  # of another region
+    assert ask(good, put(good, "id", {4: "id000005"})).passed  # of another region
 
 
 def test_no_more_rows_are_shown_than_one_can_read(good: pa.Table) -> None:
     wrong = put(good, "status", dict.fromkeys(range(30), "lost"))
-    [failure] = audit(CONTRACT, wrong, good).failures
+    [failure] = ask(wrong, good).failures
     assert (failure.unexpected, len(failure.sample)) == (30, 10)
 
 
 def test_an_expectation_that_raises_is_a_failure(good: pa.Table) -> None:
-    failures = audit(CONTRACT, good.drop_columns(["status"]), good).failures
+    failures = ask(good.drop_columns(["status"]), good).failures
     assert [f.column for f in failures] == ["status"]
     assert "status" in str(failures[0].sample[0]["exception"])

@@ -255,11 +255,12 @@ def meta(expectation: Any) -> dict[str, Any]:
 def test_scopes_part_the_expectations_and_name_what_they_read() -> None:
     for contract in ALL:
         both = to_expectations(contract)
-        rows, table = to_expectations(contract, "rows"), to_expectations(contract, "table")
-        assert len(rows) + len(table) == len(both)
+        rows, key, table = (to_expectations(contract, scope) for scope in ("rows", "key", "table"))
+        assert len(rows) + len(key) + len(table) == len(both)
         assert {meta(e)["scope"] for e in rows} <= {"rows"}
-        assert {meta(e)["scope"] for e in table} == {"table"}
-        for scope, expectations in (("rows", rows), ("table", table)):
+        assert {meta(e)["scope"] for e in table} <= {"table"}
+        assert {meta(e)["scope"] for e in key} == {"key"}
+        for scope, expectations in (("rows", rows), ("key", key), ("table", table)):
             read = {name for e in expectations for name in meta(e)["columns"]}
             assert set(audited_columns(contract, scope)) == read  # type: ignore[arg-type]
         # A share of rows cannot be told from the changed rows alone.

@@ -44,6 +44,12 @@ def test_the_latest_version_can_be_told(table: GoldTable) -> None:
             assert f"order by {contract.version_column} desc" in latest("t", contract)
 
 
+@pytest.mark.parametrize("table", GOLD.values(), ids=lambda table: table.name)
+def test_the_contract_names_what_the_table_reads(table: GoldTable) -> None:
+    # the asset graph is made of the contracts: a missing input may be built after the table that reads it
+    assert set(get_contract(table.name).upstream) - {"gold.dim_date"} == set(table.tables)
+
+
 def test_an_as_of_input_is_an_input_that_depends_on_it() -> None:
     for table in GOLD.values():
         dependent = {name for name in table.tables if name in GOLD and GOLD[name].uses_as_of}

@@ -91,6 +91,16 @@ class TestPublish:
         assert ids(lake.read(NAME)) == [0, 1, 2, 10, 11]
         assert set(lake.refs(NAME)) == {"main"}
 
+    def test_after_a_replacement_the_audit_sees_its_scope_alone(self, lake: Lakehouse) -> None:
+        put(lake, NAME, things(range(6)))
+        with lake.stage(NAME, commit()) as staged:
+            staged.replace(things([2, 40], "x"), ["id"], things([1, 2, 40]).select(["id"]))
+            assert sorted(ids(staged.changed_rows(["id"]))) == [2, 40]
+            assert set(staged.changed_rows(["name"])["name"].to_pylist()) == {"x2", "x40"}
+            staged.append(things([50]))
+            # with another write beside it the scope says nothing: all rows of the new files
+            assert sorted(ids(staged.changed_rows())) == [0, 2, 3, 4, 5, 40, 50]
+
     def test_before_a_write_there_is_nothing_changed_and_no_branch(self, lake: Lakehouse) -> None:
         put(lake, NAME, things([1]))
         with lake.stage(NAME, commit()) as staged:
