@@ -29,6 +29,8 @@ def bound_by_permissions() -> list[str]:
 
 def main(size: int, command: list[str]) -> None:
     if size:
+        # Python does not notice that a file of bytecode is cut short, and whoever imports it next fails.
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     elif sys.platform == "linux":

@@ -47,10 +47,11 @@ def check_result(report: AuditReport) -> dg.AssetCheckResult:
         passed=not (report.failures or report.warnings),
         severity=dg.AssetCheckSeverity.ERROR if report.failures else dg.AssetCheckSeverity.WARN,
         description=report.sentence(),
+        # The UI sorts by name: what failed must not lie below all that passed.
         metadata={
             **({"failing_rows": _table(failing)} if failing else {}),
             "rows_checked": report.rows,
-            "expectations": dg.MetadataValue.table(records=records, schema=_COLUMNS),
+            "suite": dg.MetadataValue.table(records=records, schema=_COLUMNS),
         },
     )
 

@@ -80,7 +80,7 @@ def test_refused_audit_is_a_red_check_with_the_failing_rows_and_stops_downstream
     assert checks["bronze/orders", "contract"].passed
     red = checks["silver/orders", "contract"]
     assert (red.passed, red.severity, red.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
-    failures, findings = red.metadata["failing_rows"], red.metadata["expectations"]
+    failures, findings = red.metadata["failing_rows"], red.metadata["suite"]
     assert isinstance(failures, dg.TableMetadataValue)
     assert isinstance(findings, dg.TableMetadataValue)
     [failing] = failures.records

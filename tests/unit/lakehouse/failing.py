@@ -35,7 +35,8 @@ def merge(lake: Lakehouse) -> None:
 
 
 def limit_files() -> None:
-    """From now on no file grows beyond 20 kB."""
+    """From now on no file grows beyond 20 kB; bytecode is not written, as Python would leave it cut short."""
+    sys.dont_write_bytecode = True
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 

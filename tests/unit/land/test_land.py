@@ -276,6 +276,7 @@ def test_a_full_disk_leaves_nothing_behind(write: Write, landing: Path) -> None:
         from c360.errors import LandingError
         from c360.ingest.land import land, plan
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        sys.dont_write_bytecode = True
         prepared = plan(Path({str(data)!r}), None, Path({str(mapping)!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         try:
