@@ -56,6 +56,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def without_space(environment: dict[str, str]) -> tuple[Done, list[str]]:
     """The first try, on a full disk, and what it left where the landing files belong."""
+    fetched = run([str(Path(sys.executable).with_name("c360")), "jars", "fetch"], environment)
+    assert fetched.returncode == 0, fetched.stderr  # the disk shall be full for the data, not for a first installation
     done = run([*files_up_to(200_000), *COMMAND], environment)
     home = Path(environment["C360_HOME"])
     return done, [path.name for name in ("landing", "truth", ".generate") for path in (home / name).glob("*")]
