@@ -45,16 +45,18 @@ status: setup ## Show what is running
 	@$(RUN) c360 status
 
 test: setup ## Run the test suite that CI runs (unit, integration, end to end)
-	@$(RUN) pytest -m "not faults and not bench"
+	@$(RUN) pytest -m "not bench"
 
 test-unit: setup ## Run the tests that need no engine (seconds)
 	@$(RUN) pytest tests/unit
 
-faults: setup ## Run the kill, full-disk and lock tests
+faults: setup ## Run only the kill, full-disk and lock tests
 	@$(RUN) pytest -m faults
 
 bench: setup ## Measure; figures go to docs/benchmarks.md
-	@$(RUN) python tests/bench/bench_upsert.py
+	@$(RUN) python -m tests.bench.bench_ingest --scale 1
+	@$(RUN) python -m tests.bench.bench_gold --scale 1
+	@$(RUN) python -m tests.bench.bench_upsert
 
 lint: setup ## Check style
 	@$(RUN) ruff check . && $(RUN) ruff format --check .

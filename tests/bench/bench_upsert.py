@@ -1,7 +1,7 @@
 """Upsert by key: ``Lakehouse`` merge against PyIceberg's own ``Table.upsert``, on the same rows, in the same run.
 
-    python tests/bench/bench_upsert.py                          # 1M changed rows into 10M; the peer at 100K into 1M
-    python tests/bench/bench_upsert.py --peer-rows 10000000 --peer-changed 1000000     # the peer alone takes 10 minutes
+    python -m tests.bench.bench_upsert                          # 1M changed rows into 10M; the peer at 100K into 1M
+    python -m tests.bench.bench_upsert --peer-rows 10000000 --peer-changed 1000000     # the peer alone takes 10 minutes
 
 One changed row in ten is new, the others replace existing ones (``--new``).
 ``spread`` keys are drawn from the whole table, so that every file must be rewritten: the worst case of copy-on-write.

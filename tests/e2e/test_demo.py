@@ -1,6 +1,7 @@
 """`make demo` on a small company, after a try on a full disk and beside two others that are refused.
 
-It ends with exit code 0, every gold table equal to the oracle's and every landed record accounted for.
+It ends with exit code 0, every gold table equal to the oracle's and every landed record accounted for. TEST_SCALE sets
+another size.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("C360_", "DAGSTER_"))},
         "C360_HOME": str(home),
-        "C360_SCALE": "0.05",
+        "C360_SCALE": os.environ.get("TEST_SCALE", "0.05"),
         "C360_SPARK_PORT": str(free_port()),
         "C360_SPARK_MEMORY": "2g",
         "COLUMNS": "1000",

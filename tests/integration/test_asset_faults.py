@@ -22,6 +22,7 @@ from tests.faulty import bound_by_permissions, files_up_to
 from tests.integration.asset_faults import CHAIN, Impatient, customer, land, materialize, said
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning"),
 ]

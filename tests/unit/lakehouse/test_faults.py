@@ -19,6 +19,8 @@ from tests.unit.lakehouse.shapes import contract, ids, put, things
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[3]
 
 
