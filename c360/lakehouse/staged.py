@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import FileScanTask, Table, Transaction
 
     from c360.lakehouse.lake import Lakehouse
 
@@ -158,12 +158,16 @@ class Staged:
         scope = self._scope
         read = columns if columns is None or scope is None else list(dict.fromkeys([*columns, *scope.column_names]))
         with named(f"read {self.name}"):
-            before = {task.file.file_path for task in table.scan(snapshot_id=self.base).plan_files()}
-            after = table.scan(snapshot_id=self._head(table)).plan_files()
-            rows = read_tasks(table, [task for task in after if task.file.file_path not in before], read)
+            rows = read_tasks(table, self._files(table)[1], read)
         if scope is not None:
             rows = semi_join(rows, scope)
         return rows if columns is None else rows.select(list(columns))
+
+    def replaces_all(self) -> bool:
+        """Whether no row stays as it was: :meth:`changed_rows` then are all rows."""
+        self._flush()
+        with named(f"read {self.name}"):
+            return self._exists and self._scope is None and not self._files(self._lake.table(self.name))[0]
 
     def publish(self) -> int:
         """Make the branch the table; returns the new snapshot id.
@@ -201,6 +205,13 @@ class Staged:
         if error is None and not self._closed:
             self._flush()
         self._closed = True
+
+    def _files(self, table: Table) -> tuple[list[FileScanTask], list[FileScanTask]]:
+        """The data files of the table-to-be: those it had before, and those that the branch adds."""
+        before = {task.file.file_path for task in table.scan(snapshot_id=self.base).plan_files()}
+        after = list(table.scan(snapshot_id=self._head(table)).plan_files())
+        kept = [task for task in after if task.file.file_path in before]
+        return kept, [task for task in after if task.file.file_path not in before]
 
     def _publication(self, table: Table, head: int) -> Transaction | None:
         main = current_id(table)

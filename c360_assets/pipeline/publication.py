@@ -46,8 +46,11 @@ def audit_and_publish(
 
     ``before_publish`` runs between the two, for commits to other tables that must not happen for refused rows.
     """
-    changed = staged.changed_rows(_columns(contract, "rows"))
-    every = staged.rows(list(dict.fromkeys([*_columns(contract, "key"), *_columns(contract, "table")])))
+    of_all = list(dict.fromkeys([*_columns(contract, "key"), *_columns(contract, "table")]))
+    if staged.replaces_all():
+        changed = every = staged.changed_rows(list(dict.fromkeys([*_columns(contract, "rows"), *of_all])))
+    else:
+        changed, every = staged.changed_rows(_columns(contract, "rows")), staged.rows(of_all)
     report = audit(contract, changed, _keys(contract, changed, every), every.select(_columns(contract, "table")))
     if not report.passed:
         staged.abandon(report.sentence())

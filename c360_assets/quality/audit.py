@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from c360.contracts import to_expectations, to_frame
+from c360.contracts import audited_columns, to_expectations, to_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,8 @@ def _validate(contract: Contract, scope: Scope, rows: pa.Table) -> tuple[Finding
         return ()
     import great_expectations as gx
 
-    batch = _frames().get_batch({"dataframe": to_frame(rows)})
+    asked = [name for name in audited_columns(contract, scope) or contract.primary_key if name in rows.column_names]
+    batch = _frames().get_batch({"dataframe": to_frame(rows.select(asked))})
     result = batch.validate(
         gx.ExpectationSuite(name=contract.name, expectations=expectations),
         result_format={
