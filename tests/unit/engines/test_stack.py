@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -282,6 +283,15 @@ def test_previous_log_is_kept(settings: Settings, port: int) -> None:
     assert sorted(path.name for path in settings.log_dir.iterdir()) == ["toy.log", "toy.log.1"]
 
 
+@contextmanager
+def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leaving a ``Popen`` waits for its process: a test that failed must not wait for ever."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 FOREGROUND = """
 import sys, time
 from pathlib import Path
@@ -304,8 +314,11 @@ server(Settings(home=Path(sys.argv[1])), int(sys.argv[2]), ready=lambda: "never"
 @pytest.mark.parametrize("script", [FOREGROUND, STARTING], ids=["foreground", "while starting"])
 def test_no_orphan_however_the_command_ends(settings: Settings, port: int, script: str, number: signal.Signals) -> None:
     root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", script, str(settings.home), str(port)]
-    with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as parent:
+    # The suite itself may run in the background of a shell, where Ctrl-C is ignored, and its children inherit that.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeding}\n{script}", str(settings.home), str(port)]
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=root, stderr=null, stdout=null) as parent, killed(parent):
         state = StackState(settings.home)
         assert eventually(lambda: "toy" in state.entries() and state.entries()["toy"].engine_pid > 0, 30)
         if script is FOREGROUND:
