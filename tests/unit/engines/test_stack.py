@@ -292,6 +292,13 @@ def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.kill()
 
 
+# The suite may run where signals are ignored, in the background of a shell, and its children inherit that.
+HEEDING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
 FOREGROUND = """
 import sys, time
 from pathlib import Path
@@ -314,9 +321,7 @@ server(Settings(home=Path(sys.argv[1])), int(sys.argv[2]), ready=lambda: "never"
 @pytest.mark.parametrize("script", [FOREGROUND, STARTING], ids=["foreground", "while starting"])
 def test_no_orphan_however_the_command_ends(settings: Settings, port: int, script: str, number: signal.Signals) -> None:
     root = Path(__file__).parents[3]
-    # The suite itself may run in the background of a shell, where Ctrl-C is ignored, and its children inherit that.
-    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{heeding}\n{script}", str(settings.home), str(port)]
+    command = [sys.executable, "-c", HEEDING + script, str(settings.home), str(port)]
     null = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=root, stderr=null, stdout=null) as parent, killed(parent):
         state = StackState(settings.home)
