@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import tarfile
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,13 +69,13 @@ def check_contracts(ref: str | None = None, root: Path | None = None) -> Check:
 def _contracts_at(ref: str, root: Path) -> Mapping[str, Contract]:
     """Contracts as committed, each by itself: a file that was not valid then must not stop its repair now."""
     # Run inside a folder, git archives that folder only, with paths relative to it.
-    archive = _git(root, "archive", "--format=tar", ref)
+    archive = _git(root, "archive", "--format=zip", ref)
     if archive is None:
         return {}
     found: dict[str, Contract] = {}
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
+        with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+            packed.extractall(folder)
         try:
             shared = parse_shared(Path(folder) / SHARED)
         except ContractError:
