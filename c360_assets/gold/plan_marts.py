@@ -46,12 +46,9 @@ def everything(_: Upstream) -> Scope:
 
 def sales_daily(up: Upstream) -> Scope:
     """Days of which an order changed, or the country that an order is shipped to."""
-    days = [differences(up, "gold.fact_orders", DAILY_MEASURES).get_column("ordered_at").dt.date()]
-    places = differences(up, "gold.dim_location", ("location_id", "country_code")).get_column("location_id").unique()
-    if not places.is_empty():
-        sent = up.scan("gold.fact_orders").filter(pl.col("location_id").is_in(places.implode()))
-        days.append(values(sent, "ordered_at").dt.date())
-    keys = distinct(*days)
+    changed = differences(up, "gold.fact_orders", DAILY_MEASURES).get_column("ordered_at")
+    moments = (changed, *_sent_to_other_countries(up, "gold.fact_orders", "location_id", "ordered_at"))
+    keys = distinct(*(moment.dt.date() for moment in moments))
     if keys.is_empty():
         return NOTHING
     placed = Slice(up, "gold.fact_orders", "ordered_at", keys, DAILY_MEASURES, per="day")
@@ -61,17 +58,22 @@ def sales_daily(up: Upstream) -> Scope:
 
 def delivery_performance(up: Upstream) -> Scope:
     """Months of which a shipment changed, or the country that a parcel is shipped to."""
-    months = [differences(up, "gold.fact_logistics", SHIPMENT_COLUMNS)["shipped_at"].dt.date().dt.month_start()]
-    places = differences(up, "gold.dim_location", ("location_sk", "country_code"))["location_sk"].unique()
-    if not places.is_empty():
-        sent = up.scan("gold.fact_logistics").filter(pl.col("location_sk").is_in(places.implode()))
-        months.append(values(sent, "shipped_at").dt.date().dt.month_start())
-    keys = distinct(*months)
+    changed = differences(up, "gold.fact_logistics", SHIPMENT_COLUMNS).get_column("shipped_at")
+    moments = (changed, *_sent_to_other_countries(up, "gold.fact_logistics", "location_sk", "shipped_at"))
+    keys = distinct(*(moment.dt.date().dt.month_start() for moment in moments))
     if keys.is_empty():
         return NOTHING
     shipped = Slice(up, "gold.fact_logistics", "shipped_at", keys, SHIPMENT_COLUMNS, per="month")
     countries = Slice(up, "gold.dim_location", "location_sk", shipped.values("location_sk"), PLACE_COLUMNS)
     return Scope(views={"fact_logistics": shipped, "dim_location": countries}, on="ship_month", keys=keys)
+
+
+def _sent_to_other_countries(up: Upstream, facts: str, place: str, moment: str) -> list[pl.Series]:
+    """Moments of the facts whose place is in another country than before; the facts are read only if there is one."""
+    places = differences(up, "gold.dim_location", (place, "country_code")).get_column(place).unique()
+    if places.is_empty():
+        return []
+    return [values(up.scan(facts).filter(pl.col(place).is_in(places.implode())), moment)]
 
 
 def customer_activity(up: Upstream) -> Scope:
@@ -104,9 +106,6 @@ def customer_activity(up: Upstream) -> Scope:
         old.filter(placed > before).get_column("customer_id"),
     )
     afresh = pl.col("customer_id").is_in(again.implode())
-    lines = [old.filter(~afresh).with_columns(sign=pl.lit(-1)), new.filter(~afresh).with_columns(sign=pl.lit(1))]
-    if not again.is_empty():
-        lines.append(orders.filter(afresh).collect().with_columns(sign=pl.lit(1)))
     others = counted.filter(~pl.col("customer_id").is_in(bought.implode()))
     purchases = Slice(up, "gold.fact_sales", "customer_id", bought, PURCHASE_COLUMNS)
     products = purchases.values("product_sk")
@@ -114,7 +113,7 @@ def customer_activity(up: Upstream) -> Scope:
         views={
             "events": events,
             "counted_events": counted.select(EVENT_COUNTS),
-            "order_lines": pl.concat(lines),
+            "order_lines": _signed(old, new, orders, afresh, again),
             "counted_orders": counted.filter(~afresh),
             "purchases": purchases,
             "dim_product": Slice(up, "gold.dim_product", "product_sk", products, ("product_sk", "category")),
@@ -185,21 +184,29 @@ def product_performance(up: Upstream) -> Scope:
         keys.filter(~keys.is_in(counted.get_column("product_id").implode())),
     )
     afresh = pl.col("product_id").is_in(again.implode())
-    lines = [old.filter(~afresh).with_columns(sign=pl.lit(-1)), new.filter(~afresh).with_columns(sign=pl.lit(1))]
     stock = moves.clear()
     if not again.is_empty():
         stock = up.scan("silver.stock").filter(afresh).select(moves.columns).collect()
-        lines.append(now.filter(afresh).collect().with_columns(sign=pl.lit(1)))
     return Scope(
         views={
             "dim_product": Slice(up, "gold.dim_product", "product_id", keys, ("product_sk", "is_current", *DESCRIBED)),
-            "sales_lines": pl.concat(lines),
+            "sales_lines": _signed(old, new, now, afresh, again),
             "stock": pl.concat([moves.filter(~afresh), stock]),
             "counted_performance": counted.filter(~afresh),
         },
         on="product_id",
         keys=keys,
     )
+
+
+def _signed(
+    old: pl.DataFrame, new: pl.DataFrame, every: pl.LazyFrame, afresh: pl.Expr, again: pl.Series
+) -> pl.DataFrame:
+    """``old`` rows to take back (sign -1) and ``new`` ones to count (1); of the keys ``again``, all there are (1)."""
+    rows = [old.filter(~afresh).with_columns(sign=pl.lit(-1)), new.filter(~afresh).with_columns(sign=pl.lit(1))]
+    if not again.is_empty():
+        rows.append(every.filter(afresh).collect().with_columns(sign=pl.lit(1)))
+    return pl.concat(rows)
 
 
 def _line_extremes(lines: pl.DataFrame) -> pl.DataFrame:
