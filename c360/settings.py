@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from c360.errors import SettingsError
 
+LOOPBACK = "127.0.0.1"
 DEFAULT_SECRET = "c360-local-only"  # noqa: S105 - refused outside the local profile
 
 
@@ -44,12 +45,28 @@ class Settings(BaseSettings):
     spark_cores: int = Field(default=2, ge=1)
     dagster_port: int = Field(default=3000, ge=1024, le=65535)
 
+    kafka_bootstrap: str | None = None
+    kafka_port: int = Field(default=9092, ge=1024, le=65535)
+    kafka_controller_port: int = Field(default=9093, ge=1024, le=65535)
+    kafka_memory: str = Field(default="512m", pattern=r"^\d+[mg]$")
+    registry_url: str | None = None
+    registry_port: int = Field(default=8080, ge=1024, le=65535)
+    registry_admin_port: int = Field(default=9000, ge=1024, le=65535)
+    flink_url: str | None = None
+    flink_gateway_url: str | None = None
+    flink_port: int = Field(default=8081, ge=1024, le=65535)
+    flink_gateway_port: int = Field(default=8083, ge=1024, le=65535)
+    flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
+    flink_memory_mb: int = Field(default=1728, ge=1024)
+    flink_slots: int = Field(default=4, ge=1, le=64)
+
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
     java_home: Path | None = None
 
     @model_validator(mode="after")
     def _refuse_early(self) -> Settings:
+        self._refuse_shared_ports()
         object.__setattr__(self, "home", self.home.expanduser().resolve())
         object.__setattr__(self, "landing", (self.landing or self.home / "landing").expanduser().resolve())
         object.__setattr__(self, "jar_cache", self.jar_cache.expanduser().resolve())
@@ -71,6 +88,47 @@ class Settings(BaseSettings):
                 "set C360_S3_ACCESS_KEY and C360_S3_SECRET_KEY",
             )
         return self
+
+    def _refuse_shared_ports(self) -> None:
+        taken: dict[int, str] = {}
+        for name in (name for name in type(self).model_fields if name.endswith("_port")):
+            port = getattr(self, name)
+            if port in taken:
+                raise SettingsError(
+                    f"C360_{name.upper()} and C360_{taken[port].upper()} are both {port}",
+                    f"give C360_{name.upper()} another port",
+                )
+            taken[port] = name
+
+    @property
+    def kafka_servers(self) -> str:
+        """Bootstrap servers for Kafka clients: ``C360_KAFKA_BOOTSTRAP``, else the broker of this machine."""
+        return self.kafka_bootstrap or f"{LOOPBACK}:{self.kafka_port}"
+
+    @property
+    def registry_address(self) -> str:
+        """Base address of the schema registry's Confluent-compatible API."""
+        return self.registry_url or f"http://{LOOPBACK}:{self.registry_port}/apis/ccompat/v7"
+
+    @property
+    def flink_address(self) -> str:
+        """Address of Flink's REST API and web UI."""
+        return self.flink_url or f"http://{LOOPBACK}:{self.flink_port}"
+
+    @property
+    def flink_gateway_address(self) -> str:
+        """Address of Flink's SQL Gateway."""
+        return self.flink_gateway_url or f"http://{LOOPBACK}:{self.flink_gateway_port}"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Folder of the local Flink's checkpoints, one folder per job id."""
+        return self.home / "flink" / "checkpoints"
+
+    @property
+    def savepoint_dir(self) -> Path:
+        """Folder of the local Flink's savepoints."""
+        return self.home / "flink" / "savepoints"
 
     @property
     def landing_dir(self) -> Path:

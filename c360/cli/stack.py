@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 jars_app = typer.Typer(help="Jars that the engines need: pinned in jars.lock, cached per user.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster; all when none is named")]
+Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster, kafka, registry, flink")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -29,10 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up(engines: Names = None, *, as_json: Json = False) -> None:
-    """Start engines in the background; heals those that died. They run until `c360 down`."""
-    from c360.engines.stack import ENGINES, Stack
+    """Start engines in the background (default: spark dagster); heals those that died. They run until `c360 down`."""
+    from c360.engines.stack import DEFAULT, Stack
 
-    _show(Stack(Settings()).up(*(engines or ENGINES)), as_json=as_json)
+    _show(Stack(Settings()).up(*(engines or DEFAULT)), as_json=as_json)
 
 
 def down(engines: Names = None, *, as_json: Json = False) -> None:

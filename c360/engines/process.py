@@ -37,7 +37,8 @@ class EngineSpec:
 
     ``ready`` returns None when the process serves, or the reason why not yet. ``prepare`` runs before the start, under
     the stack's lock (fetching jars, writing configuration). ``env`` is laid over the environment; None removes a
-    variable.
+    variable. ``port`` is the one that clients ask; ``more_ports`` are further ones it listens on, by setting.
+    Times are in seconds.
     """
 
     name: str
@@ -48,10 +49,15 @@ class EngineSpec:
     env: Mapping[str, str | None] = field(default_factory=dict)
     port: int | None = None
     port_setting: str = ""
+    more_ports: Mapping[str, int] = field(default_factory=dict)
     address: str = ""
     prepare: Callable[[], None] = lambda: None
     start_timeout: float = 120.0
     grace: float = 10.0
+
+    def all_ports(self) -> dict[str, int]:
+        """Every port that the process listens on, by the setting that names it."""
+        return ({} if self.port is None else {self.port_setting: self.port}) | dict(self.more_ports)
 
 
 class ManagedProcess:

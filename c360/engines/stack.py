@@ -39,7 +39,32 @@ def _dagster(settings: Settings) -> tuple[EngineSpec, ...]:
     return dagster_specs(settings)
 
 
-ENGINES: dict[str, Builder] = {"spark": _spark, "dagster": _dagster}
+def _kafka(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.kafka import KafkaBroker
+
+    return (KafkaBroker(settings).spec(),)
+
+
+def _registry(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.registry import SchemaRegistry
+
+    return (SchemaRegistry(settings).spec(),)
+
+
+def _flink(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.flink import FlinkCluster
+
+    return FlinkCluster(settings).specs()
+
+
+ENGINES: dict[str, Builder] = {
+    "spark": _spark,
+    "dagster": _dagster,
+    "kafka": _kafka,
+    "registry": _registry,
+    "flink": _flink,
+}
+DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half
 
 
 @dataclass(frozen=True)
@@ -144,8 +169,8 @@ class Stack:
             if spec.name in entries:  # a guard or a descendant may have outlived the engine
                 stop(entries[spec.name].identity, grace=spec.grace)
                 self._state.drop(spec.name)
-            if spec.port is not None:
-                ports.require_free(spec.name, spec.port, spec.port_setting)
+            for setting, port in spec.all_ports().items():
+                ports.require_free(spec.name, port, setting)
         processes: list[ManagedProcess] = []
         try:
             for spec in specs:
