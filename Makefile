@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 # Without cached bytecode every process compiles 2,500 modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up down status test test-unit lint format type-check faults bench docs clean
+.PHONY: help setup setup-streaming demo up down status test test-unit lint format type-check faults bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ $(SYNCED): pyproject.toml uv.lock | $(if $(filter $(TOOLS)/bin/uv,$(UV)),$(TOOLS
 	@touch $@
 
 setup: $(SYNCED) ## Install everything the project needs into its own folder
+
+setup-streaming: setup ## Fetch Kafka, the schema registry and Flink ahead of their first start
+	@$(RUN) c360 fetch
 
 demo: setup ## Generate a company, build its Customer 360, show it; leaves the Dagster UI up
 	@$(RUN) python -m c360_assets.demo

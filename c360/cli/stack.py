@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command("fetch")(fetch_engines)
     app.add_typer(jars_app, name="jars")
 
 
@@ -54,6 +55,27 @@ def status(*, as_json: Json = False) -> None:
     _show(found, as_json=as_json)
     if any(engine.state in {"dead", "silent"} for engine in found):
         raise typer.Exit(1)
+
+
+def fetch_engines(engines: Names = None) -> None:
+    """Bring what streaming engines need (default: kafka registry flink; 630 MB) ahead of their first start."""
+    from c360.engines import archives, flink_home, jars
+    from c360.engines.flink_conf import jar_groups
+    from c360.engines.stack import STREAMING
+    from c360.errors import EngineError
+
+    settings, chosen = Settings(), tuple(engines or STREAMING)
+    unknown = sorted(set(chosen) - set(STREAMING))
+    if unknown:
+        raise EngineError(f"There is nothing to fetch for '{unknown[0]}'", f"name one of {', '.join(STREAMING)}")
+    if "kafka" in chosen:
+        jars.fetch(["kafka"], settings)
+    if "registry" in chosen:
+        archives.unpack("registry", settings)
+    if "flink" in chosen:
+        jars.fetch(jar_groups(settings), settings)
+        flink_home.install()
+    typer.echo(f"Ready to start: {', '.join(chosen)}")
 
 
 @jars_app.command("lock")

@@ -67,8 +67,7 @@ def install() -> Path:
 def _sync(folder: Path) -> None:
     # A caller's environment may point uv at another environment, or at the main one.
     env = {k: v for k, v in os.environ.items() if k not in {"UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "UV_PROJECT"}}
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = (find_uv(), "sync", "--frozen", "--quiet", "--project", str(folder), "--python", python)
+    command = (find_uv(), "sync", "--frozen", "--quiet", "--project", str(folder), "--python", sys.executable)
     try:
         subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=INSTALL_TIMEOUT, env=env, cwd=folder

@@ -64,6 +64,7 @@ ENGINES: dict[str, Builder] = {
     "registry": _registry,
     "flink": _flink,
 }
+STREAMING = ("kafka", "registry", "flink")
 DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half
 
 
