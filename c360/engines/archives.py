@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+import zlib
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -82,12 +83,12 @@ def _folder(archive: jars.Jar, settings: Settings) -> Path:
 def _replace(packed: Path, target: Path) -> None:
     partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        with tarfile.open(packed) as archive:
+        with tarfile.open(packed, "r:gz") as archive:
             archive.extractall(partial, filter="data")
         (partial / LIST).write_text(json.dumps(_files(partial)), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, EOFError) as error:
         raise EngineError(
             f"{packed} cannot be unpacked ({error})", "correct jars.toml; it names a bad archive"
         ) from error
