@@ -172,7 +172,7 @@ class FlinkCluster:
     def _install(self) -> None:
         settings, conf = self.settings, self.work / "conf"
         home, fetched = flink_home.install(), jars.fetch(jar_groups(settings), settings)
-        class_path = os.pathsep.join(map(str, [*fetched, *flink_home.class_path(home)]))
+        class_path = jars.class_path([*fetched, *flink_home.class_path(home)])
         options = ["-cp", class_path, *flink_home.java_options(home)]
         files = {
             "config.yaml": "".join(f"{key}: {json.dumps(value)}\n" for key, value in flink_conf(settings).items()),

@@ -100,6 +100,8 @@ def flink_conf(settings: Settings) -> dict[str, Any]:
         "taskmanager.cpu.cores": float(settings.flink_slots),
         # A JobManager may be away for long and come back by `c360 up`; a worker that gives up would be one more death.
         "taskmanager.registration.timeout": "24 h",
+        "cluster.registration.error-delay": "1 s",
+        "cluster.registration.max-timeout": "3 s",
         **TaskMemory.of(settings.flink_memory_mb).conf(),
         "heartbeat.interval": 2000,
         "heartbeat.timeout": 10000,

@@ -5,6 +5,7 @@ The lock holds repository paths and SHA-256 only, so any mirror may serve them a
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,14 @@ def select(names: Iterable[str], wanted_path: Path = WANTED, lock_path: Path = L
 def paths(names: Iterable[str], settings: Settings) -> list[Path]:
     """Where the jars of the named groups lie once fetched; fetches nothing."""
     return [settings.jar_cache / jar.path for jar in select(names)]
+
+
+def class_path(entries: Iterable[Path | str]) -> str:
+    """One Java class path of all entries; EngineError where a folder's name would cut it in two."""
+    listed = [str(entry) for entry in entries]
+    if any(os.pathsep in entry for entry in listed):
+        raise EngineError(f"A class path cannot hold a folder with '{os.pathsep}' in its name", "change C360_JAR_CACHE")
+    return os.pathsep.join(listed)
 
 
 def fetch(

@@ -122,6 +122,9 @@ class KafkaBroker:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # A killed broker is let in again only when the session of its former life is over: 9 s by default.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
             # Flink's exactly-once sinks keep a transaction open from one checkpoint to the next, restarts included.
             "transaction.max.timeout.ms": "3600000",
             "log.segment.bytes": str(256 * 2**20),
@@ -135,7 +138,7 @@ class KafkaBroker:
         return str(find_java(self.settings).executable), "-Dkafka.logs.dir=.", "-Duser.timezone=UTC"
 
     def _class_path(self) -> str:
-        return os.pathsep.join(map(str, jars.paths(["kafka"], self.settings)))
+        return jars.class_path(jars.paths(["kafka"], self.settings))
 
     def _prepare(self) -> None:
         jars.fetch(["kafka"], self.settings)

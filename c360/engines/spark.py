@@ -85,11 +85,7 @@ class SparkConnectServer:
                 "unset C360_SPARK_REMOTE to start one on this machine",
             )
         work, installed, java = work_dir(settings), pyspark_home(), find_java(settings)
-        class_path = [f"{installed}/jars/*", *map(str, jars.paths(jar_groups(settings), settings))]
-        if any(os.pathsep in entry for entry in class_path):
-            raise EngineError(
-                f"A class path cannot hold a folder with '{os.pathsep}' in its name", "change C360_JAR_CACHE"
-            )
+        class_path = jars.class_path([f"{installed}/jars/*", *jars.paths(jar_groups(settings), settings)])
         command = (
             str(java.executable),
             *_shared_classes(archive_path(settings, java, installed)),
@@ -102,7 +98,7 @@ class SparkConnectServer:
             f"-Dderby.system.home={work / 'derby'}",
             f"-Dlog4j2.configurationFile={(work / 'log4j2.properties').as_uri()}",
             "-cp",
-            os.pathsep.join(class_path),
+            class_path,
             "org.apache.spark.deploy.SparkSubmit",
             "--properties-file",
             str(work / "spark.conf"),
