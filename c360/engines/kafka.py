@@ -160,7 +160,7 @@ class KafkaBroker:
         """Format aside and move into place: a start that is killed here leaves nothing half-formatted."""
         if data.exists() and any(data.iterdir()):
             raise EngineError(
-                f"{data} holds files, but no meta.properties: it is damaged, or not Kafka's",
+                f"{data} holds files, but no readable meta.properties: it is damaged, or not Kafka's",
                 "restore it, or move it away to start with an empty Kafka",
             )
         partial = data.with_name("data.part")

@@ -171,9 +171,9 @@ class ManagedProcess:
 
 
 def last_line(log: Path) -> str:
-    """Last line of a log that says something, for an error message."""
+    """The line of a log that says why, for an error message: its first error, else its last words."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-2000:]
     except OSError:
         return "no log"
     telling = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(("at ", "..."))]

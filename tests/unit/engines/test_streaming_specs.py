@@ -82,7 +82,7 @@ def test_properties_survive_readers_of_latin_1() -> None:
 def test_kafka_refuses_a_folder_that_it_did_not_format(settings: Settings) -> None:
     broker = KafkaBroker(settings)
     (settings.home / "kafka" / "data" / "orders-0").mkdir(parents=True)
-    with pytest.raises(EngineError, match=r"holds files, but no meta\.properties.*move it away"):
+    with pytest.raises(EngineError, match=r"holds files, but no readable meta\.properties.*move it away"):
         broker.spec().prepare()
     assert broker.cluster_id() is None
 
