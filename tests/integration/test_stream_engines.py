@@ -183,8 +183,10 @@ def test_registry_keeps_subjects_and_its_rule_through_a_kill(stack: Stack) -> No
         schema = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}, *fields]}
         return httpx.post(address, json={"schema": json.dumps(schema)}, timeout=30).status_code
 
+    process = pid(stack, "registry")
     assert register() == 200
-    kill(stack, "registry")
+    os.kill(process, signal.SIGKILL)  # at once: what is written later would be lost
+    assert eventually(lambda: states(stack)["registry"] == "dead")
     stack.up("registry")
     assert httpx.get(address, timeout=30).json() == [1]
     assert register({"name": "must", "type": "string"}) == 409
