@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,11 @@ from c360.contracts.standard import parse_contract, parse_shared
 from c360.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from c360.contracts.model import Contract
 
-_RETIRING = ("deprecated", "retired")
+RETIRING = ("deprecated", "retired")
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,13 @@ def check_contracts(ref: str | None = None, root: Path | None = None) -> Check:
     the present contracts are not valid, or if ``ref`` is named but unknown.
     """
     root = TABLES if root is None else root
-    if ref is None:
-        ref = _last_version(root)
-    elif _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") is None:
-        raise ContractError(f"There is no git commit {ref} to compare with", "name a commit, branch or tag")
+    ref = reference(ref, root)
     present = load_contracts(None if root == TABLES else root)
     previous = _contracts_at(ref, root) if ref else {}
     problems = []
     for name, old in previous.items():
         if name not in present:
-            if old.status not in _RETIRING:
+            if old.status not in RETIRING:
                 problems.append(
                     f"{name}: contract removed although its status was {old.status}, not deprecated or retired"
                 )
@@ -68,25 +66,40 @@ def check_contracts(ref: str | None = None, root: Path | None = None) -> Check:
 
 def _contracts_at(ref: str, root: Path) -> Mapping[str, Contract]:
     """Contracts as committed, each by itself: a file that was not valid then must not stop its repair now."""
-    # Run inside a folder, git archives that folder only, with paths relative to it.
-    archive = _git(root, "archive", "--format=zip", ref)
-    if archive is None:
-        return {}
     found: dict[str, Contract] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-            packed.extractall(folder)
+    with committed(ref, root) as folder:
         try:
-            shared = parse_shared(Path(folder) / SHARED)
+            shared = parse_shared(folder / SHARED)
         except ContractError:
             return {}
-        for path in sorted(Path(folder).glob("*/*.yaml")):
+        for path in sorted(folder.glob("*/*.yaml")):
             try:
                 contract = compile_contract(parse_contract(path), shared, path)
             except ContractError:
                 continue
             found[contract.name] = contract
     return found
+
+
+@contextmanager
+def committed(ref: str, root: Path) -> Iterator[Path]:
+    """A temporary folder with what ``root`` held at the commit; empty where it held nothing."""
+    # Run inside a folder, git archives that folder only, with paths relative to it.
+    archive = _git(root, "archive", "--format=zip", ref)
+    with tempfile.TemporaryDirectory() as folder:
+        if archive is not None:
+            with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+                packed.extractall(folder)
+        yield Path(folder)
+
+
+def reference(ref: str | None, root: Path) -> str | None:
+    """The commit to compare ``root`` with; None if there is none yet. ContractError if ``ref`` is unknown."""
+    if ref is None:
+        return _last_version(root)
+    if _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") is None:
+        raise ContractError(f"There is no git commit {ref} to compare with", "name a commit, branch or tag")
+    return ref
 
 
 def _last_version(root: Path) -> str | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _HOURS = {"h": 1, "hour": 1, "hours": 1, "d": 24, "day": 24, "days": 24}
-_DAYS = {"d": 1, "day": 1, "days": 1, "y": 365, "yr": 365, "year": 365, "years": 365}
+DAYS = {"d": 1, "day": 1, "days": 1, "y": 365, "yr": 365, "year": 365, "years": 365}
 
 Shared = Mapping[str, tuple[SchemaProperty, ...]]
 
@@ -49,12 +49,12 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
     body = cast("list[SchemaObject]", document.schema_)[0]
     if body.name != table:
         _refuse(path, f"the table is named '{body.name}' although the file is {name}", f"name it {table}")
-    custom = _custom(body.customProperties)
+    custom = custom_of(body.customProperties)
     group = custom.pop("sharedColumns", None)
     if group is not None and group not in shared:
         _refuse(path, f"sharedColumns names the unknown group '{group}'", f"use one of {_list(shared)}")
     properties = (*(body.properties or ()), *shared.get(group, ()))
-    columns = tuple(_column(item, path) for item in properties)
+    columns = tuple(compile_column(item, path) for item in properties)
     _refuse_twice(columns, path)
     key = _positions(properties, "primaryKey", "primaryKeyPosition", path)
     if not key:
@@ -70,15 +70,15 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
         table=table,
         version=cast("str", document.version),
         domain=document.domain or _refuse(path, "domain is missing", "name the domain that owns the table"),
-        owner=_owner(document, path),
-        description=_purpose(document, path),
+        owner=owner_of(document, path),
+        description=purpose_of(document, path),
         columns=columns,
         primary_key=key,
         business_key=tuple(column for column in key if column != version_column),
         version_column=version_column,
         partitioning=_partitioning(properties, path),
-        retention_days=_amount(sla.get("retention"), _DAYS, path),
-        freshness_hours=_amount(sla.get("freshness"), _HOURS, path),
+        retention_days=amount_of(sla.get("retention"), DAYS, path),
+        freshness_hours=amount_of(sla.get("freshness"), _HOURS, path),
         upstream=tuple(custom.pop("upstream", ())),
         source=source,
         rules=_rules(body, properties, path),
@@ -93,7 +93,8 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
     return contract
 
 
-def _column(item: SchemaProperty, path: Path) -> Column:
+def compile_column(item: SchemaProperty, path: Path) -> Column:
+    """One column or field of a contract; ContractError naming the file for what this product does not keep."""
     name = item.name or ""
     type_ = item.physicalType or ""
     if not vocabulary.is_type(type_):
@@ -107,7 +108,7 @@ def _column(item: SchemaProperty, path: Path) -> Column:
     if item.classification not in vocabulary.CLASSIFICATIONS:
         mend = f"use one of {_list(vocabulary.CLASSIFICATIONS)}"
         _refuse(path, f"column {name} has the classification '{item.classification}'", mend)
-    custom = _custom(item.customProperties)
+    custom = custom_of(item.customProperties)
     standardise = tuple(custom.pop("standardise", ()))
     for transform in standardise:
         if transform not in vocabulary.STANDARDISE:
@@ -175,7 +176,7 @@ def _partitioning(properties: Sequence[SchemaProperty], path: Path) -> tuple[Par
     by_name = {item.name: item for item in properties}
     fields = []
     for name in _positions(properties, "partitioned", "partitionKeyPosition", path):
-        transform = str(_custom(by_name[name].customProperties).get("partitionTransform", "identity"))
+        transform = str(custom_of(by_name[name].customProperties).get("partitionTransform", "identity"))
         if not vocabulary.is_transform(transform):
             mend = "use identity, year, month, day, hour, bucket[n] or truncate[n]"
             _refuse(path, f"column {name} has the unknown partition transform '{transform}'", mend)
@@ -200,18 +201,21 @@ def _source(value: Any, path: Path) -> Source | None:
     return Source(value["system"], value["entity"], value["format"])
 
 
-def _owner(document: OpenDataContractStandard, path: Path) -> str:
+def owner_of(document: OpenDataContractStandard, path: Path) -> str:
+    """The team that owns what the contract describes; ContractError if none does."""
     team = document.team
     name = team.name if isinstance(team, Team) else None
     return name or _refuse(path, "no team owns the table", "set team.name")
 
 
-def _purpose(document: OpenDataContractStandard, path: Path) -> str:
+def purpose_of(document: OpenDataContractStandard, path: Path) -> str:
+    """The stated purpose on one line; ContractError if there is none."""
     purpose = document.description.purpose if document.description else None
     return " ".join((purpose or _refuse(path, "description.purpose is missing", "say what the table is for")).split())
 
 
-def _amount(sla: Any, units: Mapping[str, int], path: Path) -> int | None:
+def amount_of(sla: Any, units: Mapping[str, int], path: Path) -> int | None:
+    """A service level in the smallest of ``units``, None if it is not stated; ContractError if it makes no sense."""
     if sla is None:
         return None
     if not isinstance(sla.value, int) or sla.value <= 0 or sla.unit not in units:
@@ -220,7 +224,8 @@ def _amount(sla: Any, units: Mapping[str, int], path: Path) -> int | None:
     return int(sla.value) * units[sla.unit]
 
 
-def _custom(properties: Sequence[CustomProperty] | None) -> dict[str, Any]:
+def custom_of(properties: Sequence[CustomProperty] | None) -> dict[str, Any]:
+    """Custom properties by name."""
     return {cast("str", item.property): item.value for item in properties or ()}
 
 

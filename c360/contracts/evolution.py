@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from c360.contracts.vocabulary import decimal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from c360.contracts.model import Column, Contract
 
 Level = Literal["breaking", "additive", "wording"]
@@ -33,12 +35,19 @@ def breaking_changes(old: Contract, new: Contract) -> list[str]:
 
 def changes(old: Contract, new: Contract) -> list[Change]:
     """All differences but that of the version itself; empty means the contracts say the same."""
-    found = [*_table_changes(old, new), *_column_list_changes(old, new)]
-    for column in new.columns:
-        if column.name in old.names:
-            found += _column_changes(old.column(column.name), column)
+    found = [*_table_changes(old, new), *column_changes(old.columns, new.columns)]
     if not found and replace(old, version=new.version) != new:
         found.append(Change("wording", "wording or order changed"))
+    return found
+
+
+def column_changes(old: Sequence[Column], new: Sequence[Column]) -> list[Change]:
+    """The differences between two lists of columns, or of an event's fields."""
+    found = _column_list_changes(old, new)
+    before = {column.name: column for column in old}
+    for column in new:
+        if column.name in before:
+            found += _column_changes(before[column.name], column)
     return found
 
 
@@ -82,10 +91,11 @@ def _table_changes(old: Contract, new: Contract) -> list[Change]:
     return found
 
 
-def _column_list_changes(old: Contract, new: Contract) -> list[Change]:
+def _column_list_changes(old: Sequence[Column], new: Sequence[Column]) -> list[Change]:
     found = []
-    dropped = [column for column in old.columns if column.name not in new.names]
-    added = [column for column in new.columns if column.name not in old.names]
+    before, after = {column.name for column in old}, {column.name for column in new}
+    dropped = [column for column in old if column.name not in after]
+    added = [column for column in new if column.name not in before]
     for column in dropped:
         heir = next((c for c in added if replace(c, name=column.name, source=column.source) == column), None)
         if heir is None:
