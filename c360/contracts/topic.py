@@ -43,9 +43,8 @@ class TopicContract:
     """One topic's contract.
 
     ``fields`` are the leaves of the event by dotted path (``payload.user_id``); for a topic of format ``bytes`` they
-    are the message's headers. ``key`` names the fields of which the first present one is the message key. ``throughput``
-    and ``partition_throughput`` are MB a second. ``schema_versions`` is the number of compatible versions so far:
-    events may carry 1 to that number.
+    are the message's headers. ``key`` names the fields of which the first present one is the message key.
+    ``throughput`` and ``partition_throughput`` are MB a second.
     """
 
     name: str
