@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
     flink_memory_mb: int = Field(default=1728, ge=1280)
     flink_slots: int = Field(default=4, ge=1, le=64)
+    event_keys: SecretStr | None = None
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
@@ -135,6 +136,16 @@ class Settings(BaseSettings):
         """Folder that holds the landing files, ``<system>/<entity>/<YYYY-MM-DD>/<file>``."""
         assert self.landing is not None
         return self.landing
+
+    @property
+    def kafka_servers(self) -> str:
+        """Bootstrap servers for Kafka clients: ``C360_KAFKA_BOOTSTRAP``, else the broker of this machine."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def registry_address(self) -> str:
+        """Base address of the schema registry's Confluent-compatible API."""
+        return self.registry_url or f"http://127.0.0.1:{self.registry_port}/apis/ccompat/v7"
 
     @property
     def dagster_home(self) -> Path:

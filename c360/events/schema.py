@@ -7,7 +7,7 @@ microseconds, and nothing that was not checked can be sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property
 from math import isfinite
@@ -88,7 +88,7 @@ class EventSchema:
             for parent, name, path in sealed:
                 holder = parent(record)
                 setattr(holder, name, keys.seal(getattr(holder, name), self.topic, path, record.event_id))
-        if sealed or self._decimals or isinstance(event, Mapping):
+        if sealed or self._decimals or not isinstance(event, Struct):
             # Written anew, a foreign spelling of a number or moment becomes the one that the contract promises.
             value = _ENCODER.encode(record)
         if len(value) > MAX_EVENT_BYTES:
@@ -130,7 +130,7 @@ class EventSchema:
     def _check(self, record: Any) -> None:
         for get, name in self._moments:
             moment = get(record)
-            if moment is not None and moment.utcoffset() != _UTC_OFFSET:
+            if moment is not None and moment.tzinfo is not UTC and moment.utcoffset() != _UTC_OFFSET:
                 raise self._invalid(f"{name} is not in UTC")
         for get, field in self._decimals:
             amount = get(record)
