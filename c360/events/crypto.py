@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+    from c360.settings import Settings
+
 PREFIX = "enc1."
 KEY_BYTES = 32
 _NONCE = 12
@@ -121,6 +123,13 @@ class KeyRing:
             raise DecryptionFailed(
                 f"{path} does not open with key '{key_id}'", "fetch the event from its source again: it was altered"
             ) from None
+
+
+def key_ring(settings: Settings) -> KeyRing | None:
+    """The keys that ``C360_EVENT_KEYS`` holds; on the local profile else those of this home; else None."""
+    if settings.event_keys is not None:
+        return KeyRing.parse(settings.event_keys.get_secret_value())
+    return KeyRing.local(settings.home / "event-keys.json") if settings.profile == "local" else None
 
 
 def is_sealed(text: str) -> bool:

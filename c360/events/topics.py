@@ -18,6 +18,9 @@ _DAY_MS = 86_400_000
 _MAX_MESSAGE = 1_048_588
 """Bytes: an event of 1 MB with its key and framing, and Kafka's own default."""
 
+DLQ_MAX_MESSAGE = 2 * 2**20
+"""Bytes: the largest message of any topic must fit in with the reason beside it, or its reader could never go on."""
+
 Kind = Literal["create", "grow", "alter", "held", "undeclared"]
 
 _SHRINKING_IF_LOWER = ("retention.ms", "max.message.bytes", "min.insync.replicas")
@@ -52,7 +55,7 @@ class TopicConfig:
                 "min.insync.replicas": str(in_sync(replication)),
                 "compression.type": "uncompressed" if contract.compression == "none" else contract.compression,
                 "cleanup.policy": contract.cleanup_policy,
-                "max.message.bytes": str(_MAX_MESSAGE),
+                "max.message.bytes": str(DLQ_MAX_MESSAGE if contract.format == "bytes" else _MAX_MESSAGE),
                 # The broker drops old segments by the records' own times: they must be arrival times, so that events
                 # that happened long ago stay as long as those of today.
                 "message.timestamp.type": "LogAppendTime",
