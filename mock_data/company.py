@@ -71,7 +71,7 @@ def generate(
     ``mock_data.RATES``). Raises C360Error if an argument is impossible, if the folder holds other data, cannot be
     written, or is being written by another process; then nothing is left behind.
     """
-    company, rates = _company(scale, seed, start, days), resolve(defects)
+    company, rates = company_of(scale, seed, start, days), resolve(defects)
     batches = days if daily_batches is None else daily_batches
     if not 1 <= batches <= days:
         raise C360Error(f"{batches} daily batches are not possible", f"give 1 to {days} --daily-batches")
@@ -107,7 +107,8 @@ def generate(
     return Generated(out / "landing", out / "truth", written, time.perf_counter() - began, changed=True)
 
 
-def _company(scale: float, seed: int, start: date, days: int) -> Company:
+def company_of(scale: float, seed: int, start: date, days: int) -> Company:
+    """What a company is made from; C360Error for an impossible argument."""
     if not (math.isfinite(scale) and 0 < scale <= 1000):
         raise C360Error(f"Scale {scale} is not possible", "give a --scale above 0 and up to 1000")
     if not 0 <= seed < 2**63:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Kafka's topics, as their contracts want them.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Brokers = Annotated[
-    int | None, typer.Option(min=1, help="Brokers to size the topics for; else asked from the cluster.")
-]
+Brokers = Annotated[int, typer.Option(min=1, help="Brokers to size the topics for.")]
 
 
 @app.command("list")

@@ -1,0 +1,207 @@
+"""Plays a company into Kafka through the event SDK, with defects and a ledger of what really went in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from c360.errors import C360Error
+from c360.events.errors import EventError
+from c360.events.model import Event, TransactionEvent, UserActionEvent
+from c360.events.schema import load_schemas
+from mock_data.play_ledger import Ledger
+from mock_data.play_source import Source, stream
+from mock_data.play_spoil import SPOILED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from c360.events.config import ProducerConfig
+    from c360.events.producer import EventProducer
+    from c360.events.results import PublishResult
+
+DUPLICATE, CONTRADICTORY, LATE = "duplicate", "contradictory", "late"
+RATES = {DUPLICATE: 0.02, CONTRADICTORY: 0.003, LATE: 0.01, "spoiled": 0.01}
+"""Share of the clean events that have a companion of this kind; each kind that a play is long enough for occurs."""
+
+BATCH = 5000
+_GAP = (50, 3000)
+"""Events between one and its repetition, or between when a late one was due and when it comes."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What went in. ``counts`` is as in ``counts.json``; ``errors`` are events that were not taken, by name."""
+
+    folder: Path
+    counts: dict[str, Any]
+    errors: dict[str, int]
+    sent: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Something to send: an event through the SDK, or bytes past it."""
+
+    event: Event
+    defect: str = ""
+    spoiled: bool = False
+
+
+def play(
+    of: Source,
+    producer: EventProducer,
+    folder: Path,
+    *,
+    seed: int = 360,
+    rate: float | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+    defects: bool = True,
+) -> Played:
+    """Publish the events of ``of`` and write the ledger into ``folder``, which must be empty or new.
+
+    ``rate`` is events a second, None as fast as possible. ``until`` moves all moments so that the last event happens
+    then. ``limit`` is the number of clean events. The same arguments send the same messages. What was acknowledged is
+    in the ledger also when the play is broken off by an exception. Raises C360Error if the folder holds something.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise C360Error(f"{folder} already holds a ledger", "name another folder, or move it away")
+    if rate is not None and not rate > 0:
+        raise C360Error(f"A rate of {rate} events a second is not possible", "give a rate above 0")
+    folder.mkdir(parents=True, exist_ok=True)
+    shift = timedelta(0) if until is None else timedelta(seconds=round((until - of.last).total_seconds()))
+    ledger, errors, sent = Ledger(folder), Counter[str](), 0
+    foreign = _Foreign(producer.config)
+    began = time.monotonic()
+    items = (
+        _with_defects(stream(of, shift, limit), random.Random(seed))
+        if defects
+        else map(_Item, stream(of, shift, limit))
+    )
+    size = BATCH if rate is None else max(1, min(BATCH, round(rate / 10)))
+    try:
+        while batch := list(islice(items, size)):
+            _send(batch, producer, foreign, ledger, errors)
+            sent += len(batch)
+            if rate is not None:
+                time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+    finally:
+        seconds = time.monotonic() - began
+        counts = ledger.close(shift_seconds=int(shift.total_seconds()), errors=dict(errors))
+    return Played(folder, counts, dict(errors), sent, seconds)
+
+
+def _with_defects(events: Iterator[Event], rng: random.Random) -> Iterator[_Item]:
+    """The events with companions: some come again, some late, some beside a broken message."""
+    waiting: list[tuple[int, int, _Item]] = []
+    kinds = list(SPOILED)
+    spoiled = 0
+    number = -1
+    for number, event in enumerate(events):
+        due = [entry for entry in waiting if entry[0] <= number]
+        if due:
+            waiting = [entry for entry in waiting if entry[0] > number]
+            yield from (entry[2] for entry in sorted(due, key=lambda entry: entry[:2]))
+        draw = rng.random()
+        if draw < RATES[LATE]:
+            waiting.append((number + rng.randint(*_GAP), number, _Item(event, LATE)))
+            continue
+        yield _Item(event)
+        draw -= RATES[LATE]
+        if draw < RATES[DUPLICATE]:
+            waiting.append((number + rng.randint(*_GAP), number, _Item(event, DUPLICATE)))
+        elif draw < RATES[DUPLICATE] + RATES[CONTRADICTORY]:
+            waiting.append((number + rng.randint(*_GAP), number, _Item(_contradicted(event), CONTRADICTORY)))
+        elif draw < RATES[DUPLICATE] + RATES[CONTRADICTORY] + RATES["spoiled"]:
+            yield _Item(event, kinds[spoiled % len(kinds)], spoiled=True)
+            spoiled += 1
+    yield from (entry[2] for entry in sorted(waiting, key=lambda entry: entry[:2]))
+
+
+def _contradicted(event: Event) -> Event:
+    """The same event id with another content."""
+    if isinstance(event, TransactionEvent):
+        return msgspec.structs.replace(
+            event, payload=msgspec.structs.replace(event.payload, amount=event.payload.amount + 1)
+        )
+    assert isinstance(event, UserActionEvent)
+    return msgspec.structs.replace(event, schema_version=3 - event.schema_version)
+
+
+def _send(batch: list[_Item], producer: EventProducer, foreign: _Foreign, ledger: Ledger, errors: Counter[str]) -> None:
+    proper = [item for item in batch if not item.spoiled]
+    for item, result in zip(proper, producer.publish_batch([item.event for item in proper]), strict=True):
+        if result.ok:
+            ledger.add(_row(item, result))
+        else:
+            errors[type(result.error).__name__] += 1
+    wrong = [item for item in batch if item.spoiled]
+    for item, place in zip(wrong, foreign.send(wrong), strict=True):
+        if place is None:
+            errors["NotSpoiled"] += 1
+        else:
+            ledger.add((*place, None, None, None, None, item.defect, "rejected", SPOILED[item.defect][0]))
+
+
+def _row(item: _Item, result: PublishResult) -> tuple[Any, ...]:
+    event = item.event
+    outcome, reason = "accepted", None
+    if item.defect == DUPLICATE:
+        outcome = "deduplicated"
+    elif item.defect == CONTRADICTORY:
+        outcome, reason = "rejected", "conflicting_duplicate"
+    amount = event.payload.amount if isinstance(event, TransactionEvent) else None
+    kind = getattr(event, "event_type", None)
+    where = (result.topic, result.partition, result.offset)
+    return (*where, event.event_id, kind, event.event_timestamp, amount, item.defect, outcome, reason)
+
+
+class _Foreign:
+    """A producer that knows nothing of contracts: what the SDK refuses to send must come from somewhere."""
+
+    def __init__(self, config: ProducerConfig) -> None:
+        from confluent_kafka import Producer
+
+        settings = {k: v for k, v in config.to_librdkafka().items() if not k.startswith("transaction")}
+        self._producer = Producer(settings)
+        self._timeout = config.delivery_timeout
+
+    def send(self, items: list[_Item]) -> list[tuple[str, int, int] | None]:
+        """Topic, partition and offset of each spoiled message; None where it was not taken."""
+        places: list[tuple[str, int, int] | None] = [None] * len(items)
+        schemas = load_schemas()
+
+        def answered(index: int, error: object, message: Any) -> None:
+            if error is None:
+                places[index] = (message.topic(), message.partition(), message.offset())
+
+        for index, item in enumerate(items):
+            schema = schemas[item.event.event_type]  # type: ignore[attr-defined]  # each class of events has one
+            try:
+                ready = schema.ready(_without_secrets(item.event), None)
+            except EventError:
+                continue
+            value = SPOILED[item.defect][1](ready.value)
+            self._producer.produce(schema.topic, value, ready.key, on_delivery=partial(answered, index))
+        self._producer.flush(self._timeout + 1)
+        return places
+
+
+def _without_secrets(event: Event) -> Event:
+    """The event without what would have to be encrypted: a careless producer has no keys."""
+    if isinstance(event, TransactionEvent):
+        return msgspec.structs.replace(event, payload=msgspec.structs.replace(event.payload, account_holder=None))
+    assert isinstance(event, UserActionEvent)
+    return msgspec.structs.replace(event, payload=msgspec.structs.replace(event.payload, ip_address=None, email=None))
