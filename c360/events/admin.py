@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from c360.events.errors import TopicError
@@ -82,6 +83,7 @@ class KafkaAdminManager:
             else:
                 self.alter(step.topic, step.configs)
             done.append(step)
+        self._settle(done)
         return done
 
     def create(self, *topics: TopicConfig) -> None:
@@ -102,6 +104,15 @@ class KafkaAdminManager:
         """Delete exactly these topics with all their messages; nothing else in the product ever does."""
         if names:
             self._all(lambda: self._client.delete_topics(list(names), operation_timeout=self._timeout))
+
+    def _settle(self, done: list[Step]) -> None:
+        """Wait until the cluster shows what it has agreed to: its answers run ahead of what it describes."""
+        until = time.monotonic() + self._timeout
+        while done and time.monotonic() < until:
+            now = self.describe(*{step.topic for step in done})
+            if all(step.topic in now and _shows(now[step.topic], step) for step in done):
+                return
+            time.sleep(0.05)
 
     def _grow(self, topic: TopicConfig) -> None:
 
@@ -124,6 +135,11 @@ class KafkaAdminManager:
                     f"No broker answers at {self.bootstrap_servers}", "start Kafka, or mend C360_KAFKA_BOOTSTRAP"
                 ) from error
             raise TopicError(f"The cluster refuses: {cause.str()}", "look into the broker's log") from error
+
+
+def _shows(now: TopicConfig, step: Step) -> bool:
+    wanted = step.wanted.partitions if step.wanted and step.kind in ("create", "grow") else 0
+    return now.partitions >= wanted and all(now.configs.get(key) == value for key, value in step.configs.items())
 
 
 def _admin() -> Any:

@@ -30,7 +30,6 @@ class RegistryClient:
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         self.url = url
         self._timeout = timeout
-        self._made: SchemaRegistryClient | None = None
 
     def admit(self, schema: EventSchema) -> int:
         """Make sure the registry knows the topic's schema; its id.
@@ -41,13 +40,14 @@ class RegistryClient:
         from confluent_kafka.schema_registry import Schema
 
         subject, body = subject_of(schema), Schema(json.dumps(schema.json_schema), "JSON")
-        fresh = not self._versions(subject)
-        if not fresh:
-            self._guard(subject)
-        found = self._ask(schema, lambda: self._client.register_schema(subject, body))
-        if fresh:
-            # Not before: some registries know no rule for a subject without versions.
-            self._guard(subject)
+        with self._open() as client:
+            fresh = not self._versions(client, subject)
+            if not fresh:
+                self._guard(client, subject)
+            found: int = self._ask(schema, lambda: client.register_schema(subject, body))
+            if fresh:
+                # Not before: some registries know no rule for a subject without versions.
+                self._guard(client, subject)
         return found
 
     def check(self, schema: EventSchema) -> None:
@@ -55,26 +55,25 @@ class RegistryClient:
         from confluent_kafka.schema_registry import Schema
 
         subject, body = subject_of(schema), Schema(json.dumps(schema.json_schema), "JSON")
-        if not self._versions(subject):
-            return
-        self._guard(subject)
-        if not self._ask(schema, lambda: self._client.test_compatibility(subject, body)):
-            raise _refused(schema, "it is not backward compatible")
+        with self._open() as client:
+            if not self._versions(client, subject):
+                return
+            self._guard(client, subject)
+            if not self._ask(schema, lambda: client.test_compatibility(subject, body)):
+                raise _refused(schema, "it is not backward compatible")
 
-    @property
-    def _client(self) -> SchemaRegistryClient:
-        if self._made is None:
-            from confluent_kafka.schema_registry import SchemaRegistryClient
+    def _open(self) -> SchemaRegistryClient:
+        """A client for one question, to be closed after it: a topic asks once in a producer's life."""
+        from confluent_kafka.schema_registry import SchemaRegistryClient
 
-            self._made = SchemaRegistryClient({"url": self.url, "timeout": self._timeout, "max.retries": 1})
-        return self._made
+        return SchemaRegistryClient({"url": self.url, "timeout": self._timeout, "max.retries": 1})
 
-    def _versions(self, subject: str) -> list[int]:
+    def _versions(self, client: SchemaRegistryClient, subject: str) -> list[int]:
         from confluent_kafka.schema_registry import SchemaRegistryError
 
         def ask() -> list[int]:
             try:
-                return list(self._client.get_versions(subject))
+                return list(client.get_versions(subject))
             except SchemaRegistryError as error:
                 if error.http_status_code == _NOT_FOUND:
                     return []
@@ -82,23 +81,22 @@ class RegistryClient:
 
         return self._ask(None, ask)
 
-    def _guard(self, subject: str) -> None:
+    def _guard(self, client: SchemaRegistryClient, subject: str) -> None:
         from confluent_kafka.schema_registry import SchemaRegistryError
 
         def ask() -> None:
             try:
-                level = self._client.get_compatibility(subject)
+                level = client.get_compatibility(subject)
             except SchemaRegistryError as error:
                 if error.http_status_code != _NOT_FOUND:
                     raise
                 level = None
             if level != COMPATIBILITY:
-                self._client.set_compatibility(subject_name=subject, level=COMPATIBILITY)
+                client.set_compatibility(subject_name=subject, level=COMPATIBILITY)
 
         self._ask(None, ask)
 
     def _ask(self, schema: EventSchema | None, question: Callable[[], T]) -> T:
-        import httpx
         from confluent_kafka.schema_registry import SchemaRegistryError
 
         try:
@@ -110,7 +108,8 @@ class RegistryClient:
                 f"The schema registry at {self.url} answers with an error ({error.http_status_code})",
                 "look into its log",
             ) from error
-        except (httpx.HTTPError, OSError) as error:
+        except Exception as error:
+            # The client lets through the errors of whichever HTTP library it has found.
             raise RegistryUnreachable(
                 f"The schema registry at {self.url} does not answer ({type(error).__name__})",
                 "start it, or mend its address",
