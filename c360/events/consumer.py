@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from c360.events.crypto import KeyRing
 
 
+JOIN_TIMEOUT = 20.0
+"""Seconds that joining the group may take before they count as idle."""
+
+
 class Received(Struct, frozen=True):
     """An event and where it was read. ``event`` has the contract's fields as attributes."""
 
@@ -76,8 +80,9 @@ class EventConsumer:
         log = logging.getLogger("c360.events.kafka")
         self._dead = DeadLetters(config, log)
         self._consumer: Consumer = Consumer({**config.to_librdkafka(), "error_cb": lambda _: None}, logger=log)
-        self._consumer.subscribe(list(topics))
         self._stopping = False
+        self._joined = False
+        self._consumer.subscribe(list(topics), on_assign=self._on_assign)
 
     def run(self, *, idle: float | None = None, limit: int | None = None) -> Tally:
         """Read until :meth:`stop`, until nothing came for ``idle`` seconds, or until ``limit`` messages were read.
@@ -87,11 +92,13 @@ class EventConsumer:
         """
         read = handled = 0
         dead: Counter[str] = Counter()
-        quiet_since = time.monotonic()
+        began = quiet_since = time.monotonic()
         while not self._stopping and (limit is None or read < limit):
             room = self.config.batch if limit is None else min(self.config.batch, limit - read)
             messages = [m for m in self._consumer.consume(room, timeout=0.2) if _is_record(m)]
             if not messages:
+                if not self._joined and time.monotonic() - began < JOIN_TIMEOUT:
+                    quiet_since = time.monotonic()
                 if idle is not None and time.monotonic() - quiet_since >= idle:
                     break
                 continue
@@ -115,6 +122,9 @@ class EventConsumer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _on_assign(self, _consumer: Consumer, _partitions: object) -> None:
+        self._joined = True
 
     def _take(self, messages: list[Message]) -> Counter[str]:
         refused: Counter[str] = Counter()

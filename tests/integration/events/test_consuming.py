@@ -54,7 +54,7 @@ def test_what_is_refused_is_kept_byte_for_byte_with_its_reason_and_origin(
     origin = {(r.partition, r.offset): r.value for r in read_all(topic)}
     group = uuid.uuid4().hex
     with consumer(world, seen.append, group, profile) as reader:
-        tally = reader.run(idle=2)
+        tally = reader.run(idle=1.5)
     assert (tally.read, tally.handled, dict(tally.dead)) == (126, 120, {"InvalidEvent": 6})
     assert {r.event.event_id: r.event.payload.email for r in seen} == {
         e.event_id: f"c{i}@example.com" for i, e in enumerate(events)
@@ -70,7 +70,7 @@ def test_what_is_refused_is_kept_byte_for_byte_with_its_reason_and_origin(
     }
     assert all("breaks the contract" in d.headers["error_message"] for d in dead)
     with consumer(world, seen.append, group, profile) as reader:
-        assert reader.run(idle=2).read == 0, "what was handled or dead-lettered is not read again"
+        assert reader.run(idle=1.5).read == 0, "what was handled or dead-lettered is not read again"
 
 
 def test_a_handler_that_fails_is_tried_again_and_then_the_event_is_a_dead_letter(world: World, read_all: Read) -> None:
@@ -85,7 +85,7 @@ def test_a_handler_that_fails_is_tried_again_and_then_the_event_is_a_dead_letter
             raise ValueError("no luck")
 
     with consumer(world, handler, uuid.uuid4().hex, "reliability") as reader:
-        tally = reader.run(idle=2)
+        tally = reader.run(idle=1.5)
     assert tries == {"fine": 1, "shaky": 3, "hopeless": 3}
     assert (tally.handled, dict(tally.dead)) == (2, {"HandlerFailed": 1})
     (letter,) = read_all(world.dlq)
@@ -103,9 +103,9 @@ def test_a_reader_that_dies_in_a_batch_leaves_it_to_the_next(world: World) -> No
             raise KeyboardInterrupt
 
     with consumer(world, dies, group, "reliability") as reader, pytest.raises(KeyboardInterrupt):
-        reader.run(idle=2)
+        reader.run(idle=1.5)
     with consumer(world, lambda r: seen.append(r.event.event_id), group, "reliability") as reader:
-        reader.run(idle=2)
+        reader.run(idle=1.5)
     assert len(set(seen)) == 100
 
 
@@ -116,9 +116,9 @@ def test_without_a_place_for_dead_letters_nothing_is_committed(world: World, mon
         patch.setattr("c360.events.dead_letters.DLQ", "events.nowhere")
         patch.setattr("c360.events.dead_letters.TIMEOUT", 2.0)
         with consumer(world, lambda _: None, group, "reliability") as reader, pytest.raises(BrokerUnreachable):
-            reader.run(idle=5)
+            reader.run(idle=3)
     with consumer(world, lambda _: None, group, "reliability") as reader:
-        assert dict(reader.run(idle=2).dead) == {"InvalidEvent": 1}
+        assert dict(reader.run(idle=1.5).dead) == {"InvalidEvent": 1}
 
 
 def test_events_made_by_a_handler_carry_the_correlation_id(world: World) -> None:
@@ -128,5 +128,5 @@ def test_events_made_by_a_handler_carry_the_correlation_id(world: World) -> None
         world, lambda r: made.append(f"{Metadata().correlation_id == r.event.metadata.correlation_id}"),
         uuid.uuid4().hex, "latency",
     ) as reader:  # fmt: skip
-        reader.run(idle=2)
+        reader.run(idle=1.5)
     assert made == ["True"]
