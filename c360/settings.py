@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr = SecretStr(DEFAULT_SECRET)
     s3_secret_key: SecretStr = SecretStr(DEFAULT_SECRET)
     s3_region: str = "us-east-1"
+    event_keys: SecretStr | None = None
 
     scale: float = Field(default=0.1, gt=0, le=1000)
     seed: int = Field(default=360, ge=0)
@@ -136,16 +137,6 @@ class Settings(BaseSettings):
         """Folder that holds the landing files, ``<system>/<entity>/<YYYY-MM-DD>/<file>``."""
         assert self.landing is not None
         return self.landing
-
-    @property
-    def kafka_servers(self) -> str:
-        """Bootstrap servers for Kafka clients: ``C360_KAFKA_BOOTSTRAP``, else the broker of this machine."""
-        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
-
-    @property
-    def registry_address(self) -> str:
-        """Base address of the schema registry's Confluent-compatible API."""
-        return self.registry_url or f"http://127.0.0.1:{self.registry_port}/apis/ccompat/v7"
 
     @property
     def dagster_home(self) -> Path:
