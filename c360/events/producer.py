@@ -208,7 +208,8 @@ class EventProducer:
             wait = _ASK_AGAIN[isinstance(error, RegistryUnreachable)]
             self._gates[schema.topic] = (error, time.monotonic() + wait)
         if error is not None:
-            raise error
+            # One refusal meets many events: without this its traceback would grow with each of them.
+            raise error.with_traceback(None)
 
     def _identity(self, event: Event | Mapping[str, Any]) -> tuple[str | None, str | None]:
         event_id = event.get("event_id") if isinstance(event, Mapping) else getattr(event, "event_id", None)

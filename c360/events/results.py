@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from c360.events.metrics import EventMetrics
 
 
-class PublishResult(Struct, frozen=True, gc=False):
+class PublishResult(Struct, frozen=True):
     """One event's outcome: where it lies in its topic, or the error that says why it does not.
 
     ``topic`` is None where the type of the event belongs to no topic. An event that failed with BrokerUnreachable may

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -109,8 +110,9 @@ def test_the_registry_is_asked_once_for_each_topic() -> None:
 def test_a_closed_gate_fails_each_event_by_name_and_is_not_stormed(error: Exception) -> None:
     gate = Gate(error)
     made = producer(gate)
-    results = made.publish_batch([action(), action()])
-    assert [type(r.error) for r in results] == [type(error)] * 2
+    results = made.publish_batch([action() for _ in range(50)])
+    assert [type(r.error) for r in results] == [type(error)] * 50
+    assert len(traceback.extract_tb(error.__traceback__)) < 10, "one refusal for many events does not grow"
     assert gate.asked == ["raw-events"]
     for topic, (kept, _) in list(cast("Any", made)._gates.items()):
         cast("Any", made)._gates[topic] = (kept, 0.0)  # the time to wait is over
