@@ -60,7 +60,6 @@ class Settings(BaseSettings):
     flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
     flink_memory_mb: int = Field(default=1728, ge=1280)
     flink_slots: int = Field(default=4, ge=1, le=64)
-    event_keys: SecretStr | None = None
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
