@@ -42,3 +42,7 @@ class AuditFailed(LakehouseError):
 
 class PublishConflict(LakehouseError):
     """The published table moved while a write was staged; the staged write was not published."""
+
+
+class StreamError(C360Error):
+    """A streaming job is described wrongly, may not be started as asked, or cannot be managed."""

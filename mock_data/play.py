@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,25 +18,28 @@ from c360.events.errors import EventError
 from c360.events.model import Event, TransactionEvent, UserActionEvent
 from c360.events.schema import load_schemas
 from mock_data.play_ledger import Ledger
-from mock_data.play_source import Source, stream
+from mock_data.play_source import Source, Timeline, stream
 from mock_data.play_spoil import SPOILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from c360.events.config import ProducerConfig
     from c360.events.producer import EventProducer
     from c360.events.results import PublishResult
 
-DUPLICATE, CONTRADICTORY, LATE = "duplicate", "contradictory", "late"
-RATES = {DUPLICATE: 0.02, CONTRADICTORY: 0.003, LATE: 0.01, "spoiled": 0.01}
+DUPLICATE, CONTRADICTORY, DELAYED, LATE = "duplicate", "contradictory", "delayed", "late"
+RATES = {DUPLICATE: 0.02, CONTRADICTORY: 0.003, DELAYED: 0.01, LATE: 0.005, "spoiled": 0.01}
 """Share of the clean events that have a companion of this kind; each kind that a play is long enough for occurs."""
 
 BATCH = 5000
 _GAP = (50, 3000)
-"""Events between one and its repetition, or between when a late one was due and when it comes."""
+"""Events between one and its repetition, or between when a delayed one was due and when it comes."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATE_MINUTES = (11, 600)
+"""How long before its arrival a late event happened: more than any topic waits."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Item:
     """Something to send: an event through the SDK, or bytes past it."""
 
     event: Event
+    arrived: datetime
     defect: str = ""
     spoiled: bool = False
 
@@ -67,39 +71,44 @@ def play(
     seed: int = 360,
     rate: float | None = None,
     until: datetime | None = None,
+    span: timedelta | None = None,
     limit: int | None = None,
     defects: bool = True,
 ) -> Played:
     """Publish the events of ``of`` and write the ledger into ``folder``, which must be empty or new.
 
     ``rate`` is events a second, None as fast as possible. ``until`` moves all moments so that the last event happens
-    then. ``limit`` is the number of clean events. The same arguments send the same messages. What was acknowledged is
-    in the ledger also when the play is broken off by an exception. Raises C360Error if the folder holds something.
+    then, and ``span`` moves them closer together until the whole play is no longer; the messages then carry the moments
+    at which they would have arrived, else the broker's. ``limit`` is the number of clean events.
+
+    The same arguments send the same messages. What was acknowledged is in the ledger also when the play is broken off
+    by an exception. Raises C360Error if the folder holds something.
     """
     if folder.exists() and any(folder.iterdir()):
         raise C360Error(f"{folder} already holds a ledger", "name another folder, or move it away")
     if rate is not None and not rate > 0:
         raise C360Error(f"A rate of {rate} events a second is not possible", "give a rate above 0")
     folder.mkdir(parents=True, exist_ok=True)
-    shift = timedelta(0) if until is None else timedelta(seconds=round((until - of.last).total_seconds()))
+    when = Timeline.of(of, limit, until, span)
+    stamped = until is not None
     ledger, errors, sent = Ledger(folder), Counter[str](), 0
     foreign = _Foreign(producer.config)
     began = time.monotonic()
     items = (
-        _with_defects(stream(of, shift, limit), random.Random(seed))
+        _with_defects(stream(of, when, limit), random.Random(seed))
         if defects
-        else map(_Item, stream(of, shift, limit))
+        else (_Item(event, event.event_timestamp) for event in stream(of, when, limit))
     )
     size = BATCH if rate is None else max(1, min(BATCH, round(rate / 10)))
     try:
         while batch := list(islice(items, size)):
-            _send(batch, producer, foreign, ledger, errors)
+            _send(batch, producer, foreign, ledger, errors, stamped=stamped)
             sent += len(batch)
             if rate is not None:
                 time.sleep(max(0.0, began + sent / rate - time.monotonic()))
     finally:
         seconds = time.monotonic() - began
-        counts = ledger.close(shift_seconds=int(shift.total_seconds()), errors=dict(errors))
+        counts = ledger.close(until=when.end.isoformat(), pace=when.pace, errors=dict(errors))
     return Played(folder, counts, dict(errors), sent, seconds)
 
 
@@ -110,24 +119,30 @@ def _with_defects(events: Iterator[Event], rng: random.Random) -> Iterator[_Item
     spoiled = 0
     number = -1
     for number, event in enumerate(events):
+        now = event.event_timestamp
         due = [entry for entry in waiting if entry[0] <= number]
         if due:
             waiting = [entry for entry in waiting if entry[0] > number]
-            yield from (entry[2] for entry in sorted(due, key=lambda entry: entry[:2]))
+            yield from (replace(entry[2], arrived=now) for entry in sorted(due, key=lambda entry: entry[:2]))
         draw = rng.random()
-        if draw < RATES[LATE]:
-            waiting.append((number + rng.randint(*_GAP), number, _Item(event, LATE)))
+        if draw < RATES[DELAYED]:
+            waiting.append((number + rng.randint(*_GAP), number, _Item(event, now, DELAYED)))
             continue
-        yield _Item(event)
+        draw -= RATES[DELAYED]
+        if draw < RATES[LATE]:
+            before = now - timedelta(minutes=rng.randint(*_LATE_MINUTES))
+            yield _Item(msgspec.structs.replace(event, event_timestamp=before), now, LATE)
+            continue
+        yield _Item(event, now)
         draw -= RATES[LATE]
         if draw < RATES[DUPLICATE]:
-            waiting.append((number + rng.randint(*_GAP), number, _Item(event, DUPLICATE)))
+            waiting.append((number + rng.randint(*_GAP), number, _Item(event, now, DUPLICATE)))
         elif draw < RATES[DUPLICATE] + RATES[CONTRADICTORY]:
-            waiting.append((number + rng.randint(*_GAP), number, _Item(_contradicted(event), CONTRADICTORY)))
+            waiting.append((number + rng.randint(*_GAP), number, _Item(_contradicted(event), now, CONTRADICTORY)))
         elif draw < RATES[DUPLICATE] + RATES[CONTRADICTORY] + RATES["spoiled"]:
-            yield _Item(event, kinds[spoiled % len(kinds)], spoiled=True)
+            yield _Item(event, now, kinds[spoiled % len(kinds)], spoiled=True)
             spoiled += 1
-    yield from (entry[2] for entry in sorted(waiting, key=lambda entry: entry[:2]))
+    yield from (replace(entry[2], arrived=now) for entry in sorted(waiting, key=lambda entry: entry[:2]))
 
 
 def _contradicted(event: Event) -> Event:
@@ -140,22 +155,36 @@ def _contradicted(event: Event) -> Event:
     return msgspec.structs.replace(event, schema_version=3 - event.schema_version)
 
 
-def _send(batch: list[_Item], producer: EventProducer, foreign: _Foreign, ledger: Ledger, errors: Counter[str]) -> None:
+def _send(
+    batch: list[_Item],
+    producer: EventProducer,
+    foreign: _Foreign,
+    ledger: Ledger,
+    errors: Counter[str],
+    *,
+    stamped: bool,
+) -> None:
     proper = [item for item in batch if not item.spoiled]
-    for item, result in zip(proper, producer.publish_batch([item.event for item in proper]), strict=True):
+    arrivals = [_millis(item.arrived) for item in proper] if stamped else None
+    for item, result in zip(proper, producer.publish_batch([item.event for item in proper], arrivals), strict=True):
         if result.ok:
-            ledger.add(_row(item, result))
+            ledger.add(_row(item, result, stamped=stamped))
         else:
             errors[type(result.error).__name__] += 1
     wrong = [item for item in batch if item.spoiled]
-    for item, place in zip(wrong, foreign.send(wrong), strict=True):
+    for item, place in zip(wrong, foreign.send(wrong, stamped=stamped), strict=True):
         if place is None:
             errors["NotSpoiled"] += 1
         else:
-            ledger.add((*place, None, None, None, None, item.defect, "rejected", SPOILED[item.defect][0]))
+            told = (item.defect, "rejected", SPOILED[item.defect][0], item.arrived if stamped else None, False)
+            ledger.add((*place, None, None, None, None, *told))
 
 
-def _row(item: _Item, result: PublishResult) -> tuple[Any, ...]:
+def _millis(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _row(item: _Item, result: PublishResult, *, stamped: bool) -> tuple[Any, ...]:
     event = item.event
     outcome, reason = "accepted", None
     if item.defect == DUPLICATE:
@@ -165,7 +194,10 @@ def _row(item: _Item, result: PublishResult) -> tuple[Any, ...]:
     amount = event.payload.amount if isinstance(event, TransactionEvent) else None
     kind = getattr(event, "event_type", None)
     where = (result.topic, result.partition, result.offset)
-    return (*where, event.event_id, kind, event.event_timestamp, amount, item.defect, outcome, reason)
+    waits = load_schemas()[str(kind)].contract.lateness * 1000
+    late = stamped and outcome == "accepted" and _millis(event.event_timestamp) < _millis(item.arrived) - waits
+    told = (item.defect, outcome, reason, item.arrived if stamped else None, late)
+    return (*where, event.event_id, kind, event.event_timestamp, amount, *told)
 
 
 class _Foreign:
@@ -178,7 +210,7 @@ class _Foreign:
         self._producer = Producer(settings)
         self._timeout = config.delivery_timeout
 
-    def send(self, items: list[_Item]) -> list[tuple[str, int, int] | None]:
+    def send(self, items: list[_Item], *, stamped: bool) -> list[tuple[str, int, int] | None]:
         """Topic, partition and offset of each spoiled message; None where it was not taken."""
         places: list[tuple[str, int, int] | None] = [None] * len(items)
         schemas = load_schemas()
@@ -194,7 +226,10 @@ class _Foreign:
             except EventError:
                 continue
             value = SPOILED[item.defect][1](ready.value)
-            self._producer.produce(schema.topic, value, ready.key, on_delivery=partial(answered, index))
+            stamp = _millis(item.arrived) if stamped else 0
+            self._producer.produce(
+                schema.topic, value, ready.key, on_delivery=partial(answered, index), timestamp=stamp
+            )
         self._producer.flush(self._timeout + 1)
         return places
 

@@ -16,10 +16,13 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "topic": pl.String, "partition": pl.Int32, "offset": pl.Int64, "event_id": pl.String, "event_type": pl.String,
     "event_timestamp": pl.Datetime("us", "UTC"), "amount": pl.Decimal(12, 2), "defect": pl.String,
     "outcome": pl.String, "reason": pl.String,
+    "arrived": pl.Datetime("ms", "UTC"), "late": pl.Boolean,
 }  # fmt: skip
 """Columns. ``event_id`` is null where a reader cannot know it, ``amount`` where there is none.
 
-``outcome`` is ``accepted``, ``deduplicated`` (the same event again) or ``rejected`` for ``reason``.
+``outcome`` is ``accepted``, ``deduplicated`` (the same event again) or ``rejected`` for ``reason``. ``arrived`` is the
+message's timestamp, null where the broker's clock decided; ``late`` is true for an accepted event that happened longer
+before than its topic waits for.
 """
 _PART = 50_000
 
@@ -36,10 +39,12 @@ class Ledger:
     def add(self, row: tuple[Any, ...]) -> None:
         """One acknowledged message: the values of the columns in order."""
         self._rows.append(row)
-        topic, defect, outcome, reason = row[0], row[7], row[8], row[9]
+        topic, defect, outcome, reason, late = row[0], row[7], row[8], row[9], row[11]
         counts = self._counts.setdefault(topic, Counter())
         counts["sent"] += 1
         counts[outcome] += 1
+        if late:
+            counts["late"] += 1
         if reason:
             counts[f"rejected:{reason}"] += 1
         if defect:

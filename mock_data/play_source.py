@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -43,11 +43,27 @@ class Source:
         """Events in the stream."""
         return self.order.height
 
-    @property
-    def last(self) -> datetime:
-        """When the last event happened."""
-        found: datetime = self.order.get_column("at").max()  # type: ignore[assignment]  # a column of moments
-        return found
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the events of a play happen: as recorded, or moved so that the last is at ``end``, ``pace`` times closer."""
+
+    last: datetime
+    end: datetime
+    pace: float = 1.0
+
+    @classmethod
+    def of(cls, of: Source, limit: int | None, end: datetime | None, span: timedelta | None) -> Timeline:
+        """The timeline of the first ``limit`` events, at most ``span`` long, up to ``end`` (None: as recorded)."""
+        moments = (of.order if limit is None else of.order.head(limit)).get_column("at")
+        first, last = cast("datetime", moments.min()), cast("datetime", moments.max())
+        long = (last - first).total_seconds()
+        pace = min(1.0, span.total_seconds() / long) if span is not None and long > 0 else 1.0
+        return cls(last, last if end is None else end, pace)
+
+    def __call__(self, at: datetime) -> datetime:
+        """When an event happens that was recorded ``at``."""
+        return self.end - (self.last - at) * self.pace
 
 
 def source(company: Company) -> Source:
@@ -76,8 +92,8 @@ def source(company: Company) -> Source:
     return Source(web, paid, order)
 
 
-def stream(of: Source, shift: timedelta = timedelta(0), limit: int | None = None) -> Iterator[Event]:
-    """The events in order, each moment moved by ``shift``; at most ``limit`` of them."""
+def stream(of: Source, when: Timeline, limit: int | None = None) -> Iterator[Event]:
+    """The events in order, at most ``limit`` of them, at the moments that the timeline gives."""
     order = of.order if limit is None else of.order.head(limit)
     for part in order.iter_slices(_CHUNK):
         paid = part.get_column("paid").to_numpy()
@@ -85,16 +101,16 @@ def stream(of: Source, shift: timedelta = timedelta(0), limit: int | None = None
         web_rows = iter(of.web[rows[~paid]].to_dicts())
         paid_rows = iter(of.payments[rows[paid]].to_dicts())
         for is_paid in paid.tolist():
-            yield _payment(next(paid_rows), shift) if is_paid else _action(next(web_rows), shift)
+            yield _payment(next(paid_rows), when) if is_paid else _action(next(web_rows), when)
 
 
-def _action(row: dict[str, Any], shift: timedelta) -> UserActionEvent:
+def _action(row: dict[str, Any], when: Timeline) -> UserActionEvent:
     session = row["session_id"]
     number = int(session[1:])
     return UserActionEvent(
         event_id=row["event_id"],
         event_type=row["event_type"],
-        event_timestamp=row["event_timestamp"] + shift,
+        event_timestamp=when(row["event_timestamp"]),
         source_system=row["source_system"],
         schema_version=row["schema_version"],
         metadata=Metadata(correlation_id=session, producer=PRODUCER),
@@ -111,12 +127,12 @@ def _action(row: dict[str, Any], shift: timedelta) -> UserActionEvent:
     )
 
 
-def _payment(row: dict[str, Any], shift: timedelta) -> TransactionEvent:
+def _payment(row: dict[str, Any], when: Timeline) -> TransactionEvent:
     state = f"{row['transaction_id']}|{row['status']}|{row['occurred_at'].isoformat()}"
     return TransactionEvent(
         event_id=str(uuid.uuid5(_NAMES, state)),
         event_type=row["transaction_type"],
-        event_timestamp=row["occurred_at"] + shift,
+        event_timestamp=when(row["occurred_at"]),
         source_system="payments",
         metadata=Metadata(correlation_id=row["order_id"], producer=PRODUCER),
         payload=Transaction(

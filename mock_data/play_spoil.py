@@ -28,13 +28,23 @@ def _written(event: dict[str, Any]) -> bytes:
     return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _payload(text: str) -> Callable[[bytes], Message]:
-    """The event with this JSON text for its payload."""
+def _years(count: int) -> Callable[[bytes], Message]:
+    """The event as if it had happened this many years later."""
 
     def change(value: bytes) -> Message:
         event = json.loads(value)
-        event["payload"] = "@"
-        return _written(event).replace(b'"@"', text.encode())
+        moment = event["event_timestamp"]
+        event["event_timestamp"] = f"{int(moment[:4]) + count}-02-01{moment[10:]}"
+        return _written(event)
+
+    return change
+
+
+def _version(text: str) -> Callable[[bytes], Message]:
+    """The event with this JSON text for its schema version."""
+
+    def change(value: bytes) -> Message:
+        return _written({**json.loads(value), "schema_version": "@"}).replace(b'"@"', text.encode())
 
     return change
 
@@ -63,8 +73,11 @@ SPOILED: Mapping[str, tuple[str, Callable[[bytes], Message]]] = {
     "no_zone": ("bad_type", _local_time),
     "text_time": ("bad_type", _changed(event_timestamp="yesterday")),
     "millisecond_time": ("bad_type", _changed(event_timestamp=1_735_689_600_000)),
-    "not_a_number": ("bad_type", _payload('{"amount":NaN}')),
-    "huge_number": ("bad_type", _payload('{"amount":1e400}')),
+    "not_a_number": ("bad_type", _version("NaN")),
+    "huge_number": ("bad_type", _version("1e400")),
+    "year_ahead": ("future_event_time", _years(2)),
+    "years_late": ("past_event_time", _years(-3)),
+    "byte_order_mark": ("malformed_record", lambda value: b"\xef\xbb\xbf" + value),
     "payload_text": ("bad_type", _changed(payload="page=/sale")),
     "version_zero": ("out_of_range", _changed(schema_version=0)),
     "version_unknown": ("unknown_schema_version", _changed(schema_version=99)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +34,8 @@ def main(
     days: Annotated[int, typer.Option(help="Number of days.")] = 365,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many clean events.")] = None,
     rate: Annotated[float | None, typer.Option(help="Events a second; default: as fast as possible.")] = None,
-    until_now: Annotated[bool, typer.Option("--until-now", help="Move all moments so that the last is now.")] = False,
+    as_recorded: Annotated[bool, typer.Option("--as-recorded", help="Keep the moments; else the last is now.")] = False,
+    span: Annotated[float, typer.Option(min=0.01, max=6, help="Days that the play lasts at most, up to now.")] = 2.0,
     defects: Annotated[bool, typer.Option(help="Add repeated, contradicting, late and broken messages.")] = True,
     registry: Annotated[bool, typer.Option(help="Have the schema registry admit the schemas.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
@@ -48,8 +49,11 @@ def main(
         guard = RegistryClient(settings.registry_address) if registry else None
         of = source(company_of(scale, seed, start.date(), days))
         with EventProducer(config, guard, key_ring(settings)) as producer:
-            until = now if until_now else None
-            made = play(of, producer, folder, seed=seed, rate=rate, until=until, limit=limit, defects=defects)
+            length = None if as_recorded else timedelta(days=span)
+            until = None if as_recorded else now
+            made = play(
+                of, producer, folder, seed=seed, rate=rate, until=until, span=length, limit=limit, defects=defects
+            )
     except C360Error as error:
         Console(stderr=True).print(f"[red]{type(error).__name__}:[/red] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None

@@ -53,7 +53,11 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
     group = custom.pop("sharedColumns", None)
     if group is not None and group not in shared:
         _refuse(path, f"sharedColumns names the unknown group '{group}'", f"use one of {_list(shared)}")
-    properties = (*(body.properties or ()), *shared.get(group, ()))
+    topic = custom.pop("topic", None)
+    if topic is not None and f"topic:{topic}" not in shared:
+        _refuse(path, f"topic '{topic}' has no contract of events", "name a topic with events in JSON")
+    events = shared[f"topic:{topic}"] if topic is not None else ()
+    properties = (*events, *(body.properties or ()), *shared.get(group, ()))
     columns = tuple(compile_column(item, path) for item in properties)
     _refuse_twice(columns, path)
     key = _positions(properties, "primaryKey", "primaryKeyPosition", path)
@@ -62,6 +66,9 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
     version_column = custom.pop("versionColumn", None)
     if version_column is not None and version_column not in key:
         _refuse(path, f"versionColumn '{version_column}' is no part of the key {key}", "name a column of the key")
+    writer = custom.pop("writer", "dagster")
+    if writer not in vocabulary.WRITERS:
+        _refuse(path, f"writer '{writer}' is unknown", f"use one of {_list(vocabulary.WRITERS)}")
     source = _source(custom.pop("source", None), path)
     sla = {item.property: item for item in document.slaProperties or ()}
     contract = Contract(
@@ -85,8 +92,12 @@ def compile_contract(document: OpenDataContractStandard, shared: Shared, path: P
         properties={str(k): str(v) for k, v in custom.pop("tableProperties", {}).items()},
         status=document.status or "active",
         tags=tuple(document.tags or ()),
-        kinds=(*vocabulary.KINDS[layer], *((source.format,) if source else ())),
+        kinds=("iceberg", "flink")
+        if writer == "flink"
+        else (*vocabulary.KINDS[layer], *((source.format,) if source else ())),
         granularity=body.dataGranularityDescription or "",
+        writer=writer,
+        topic=topic,
     )
     if custom:
         _refuse(path, f"unknown custom properties {_list(custom)}", "remove them or mend the spelling")

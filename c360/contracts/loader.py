@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 from c360.contracts.compile import compile_contract
 from c360.contracts.standard import parse_contract, parse_shared
+from c360.contracts.topic_columns import topic_columns
 from c360.contracts.vocabulary import KINDS
 from c360.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from open_data_contract_standard.model import SchemaProperty
+
     from c360.contracts.model import Contract
 
 TABLES = Path(__file__).parent / "tables"
+STREAMS = Path(__file__).parent / "streams"
 SHARED = "shared.yaml"
 
 
@@ -30,9 +34,16 @@ def load_contracts(root: Path | None = None) -> Mapping[str, Contract]:
     return _packaged() if root is None else _load(root)
 
 
+def load_stream_contracts(root: Path | None = None) -> Mapping[str, Contract]:
+    """Contracts of the tables that streaming jobs fill, as ``load_contracts``; an event has the columns of its topic."""
+    return _packaged_streams() if root is None else _load(root, topic_columns())
+
+
 def get_contract(name: str) -> Contract:
-    """The product's contract of that name; ContractError if there is none."""
+    """The product's contract of that name, of the batch or the streams; ContractError if there is none."""
     contracts = load_contracts()
+    if name not in contracts:
+        contracts = {**contracts, **load_stream_contracts()}
     if name not in contracts:
         raise ContractError(f"There is no contract {name}", f"use one of {', '.join(contracts)}")
     return contracts[name]
@@ -43,8 +54,13 @@ def _packaged() -> Mapping[str, Contract]:
     return _load(TABLES)
 
 
-def _load(root: Path) -> Mapping[str, Contract]:
-    shared = parse_shared(root / SHARED)
+@cache
+def _packaged_streams() -> Mapping[str, Contract]:
+    return _load(STREAMS, topic_columns())
+
+
+def _load(root: Path, columns: Mapping[str, tuple[SchemaProperty, ...]] | None = None) -> Mapping[str, Contract]:
+    shared = {**parse_shared(root / SHARED), **(columns or {})}
     paths = [path for layer in KINDS for path in sorted((root / layer).glob("*.yaml"))]
     if not paths:
         raise ContractError(

@@ -16,7 +16,7 @@ Classification = Literal["none", "direct", "quasi"]
 class Column:
     """One column.
 
-    ``type`` is one of ``string int long double boolean date timestamp decimal(p,s)``; ``timestamp`` is UTC in
+    ``type`` is one of ``string int long double boolean date timestamp binary decimal(p,s)``; ``timestamp`` is UTC in
     microseconds. ``source`` is the column's name in the table it is read from (bronze, for silver). ``standardise``
     names the transforms of :mod:`c360.conform.standardise`, applied in order before the type is parsed.
     """
@@ -80,7 +80,8 @@ class Contract:
     """One table's contract. ``name`` is ``<layer>.<table>``, as in the catalog ``lake``.
 
     ``tags`` and ``kinds`` are what the asset graph shows; ``granularity`` says what one row is; ``properties`` are
-    further Iceberg table properties.
+    further Iceberg table properties. ``writer`` is ``dagster`` or ``flink``; ``topic`` is the Kafka topic whose events
+    the rows are.
     """
 
     name: str
@@ -105,6 +106,8 @@ class Contract:
     tags: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     granularity: str = ""
+    writer: str = "dagster"
+    topic: str | None = None
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError if the contract has none."""

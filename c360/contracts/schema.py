@@ -41,8 +41,8 @@ def to_iceberg_schema(contract: Contract) -> Schema:
         NestedField(field_id=i, name=c.name, field_type=_iceberg_type(c.type), required=c.required, doc=c.description)
         for i, c in enumerate(contract.columns, start=1)
     ]
-    # Iceberg allows only required columns as identifiers.
-    keyed = all(contract.column(name).required for name in contract.primary_key)
+    # Iceberg allows only required columns as identifiers. Flink would delete by them what it has just written.
+    keyed = contract.writer != "flink" and all(contract.column(name).required for name in contract.primary_key)
     key = [f.field_id for f in fields if f.name in contract.primary_key] if keyed else []
     return Schema(*fields, identifier_field_ids=key)
 
@@ -98,6 +98,7 @@ def _arrow_type(type_: str) -> pa.DataType:
         "long": pa.int64(),
         "double": pa.float64(),
         "boolean": pa.bool_(),
+        "binary": pa.binary(),
         "date": pa.date32(),
         "timestamp": pa.timestamp("us", tz="UTC"),
     }
@@ -116,6 +117,7 @@ def _iceberg_type(type_: str) -> IcebergType:
         "long": types.LongType(),
         "double": types.DoubleType(),
         "boolean": types.BooleanType(),
+        "binary": types.BinaryType(),
         "date": types.DateType(),
         "timestamp": types.TimestamptzType(),
     }

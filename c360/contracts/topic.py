@@ -35,7 +35,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _VERSION = re.compile(r"1\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _COMPRESSIONS = ("none", "lz4", "zstd", "snappy", "gzip", "producer")
 _POLICIES = ("delete", "compact")
-_SERVER = ("layer", "throughput", "partitionThroughput", "consumers", "compression", "cleanupPolicy")
+_TIMES = {"lateness": 600, "clockSkew": 300, "maxAgeDays": 365, "dedupHorizonHours": 24}
+_SERVER = ("layer", "throughput", "partitionThroughput", "consumers", "compression", "cleanupPolicy", *_TIMES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class TopicContract:
     ``fields`` are the leaves of the event by dotted path (``payload.user_id``); for a topic of format ``bytes`` they
     are the message's headers. ``key`` names the fields of which the first present one is the message key.
     ``throughput`` and ``partition_throughput`` are MB a second.
+
+    An event that arrives more than ``lateness`` seconds after it happened is late for its window. One that happened
+    more than ``clock_skew`` seconds after it arrived, or more than ``max_age_days`` before, is refused. A repetition
+    within ``dedup_horizon_hours`` is recognised.
     """
 
     name: str
@@ -64,6 +69,10 @@ class TopicContract:
     compression: str
     cleanup_policy: Literal["delete", "compact"]
     status: str = "active"
+    lateness: int = 600
+    clock_skew: int = 300
+    max_age_days: int = 365
+    dedup_horizon_hours: int = 24
 
     @property
     def schema_versions(self) -> int:
@@ -168,6 +177,10 @@ def compile_topic(document: OpenDataContractStandard, shared: Shared, path: Path
         compression=_word(size, "compression", _COMPRESSIONS, path),
         cleanup_policy=cast("Any", _word(size, "cleanupPolicy", _POLICIES, path)),
         status=document.status or "active",
+        lateness=int(_positive({**_TIMES, **size}, "lateness", path)),
+        clock_skew=int(_positive({**_TIMES, **size}, "clockSkew", path)),
+        max_age_days=int(_positive({**_TIMES, **size}, "maxAgeDays", path)),
+        dedup_horizon_hours=int(_positive({**_TIMES, **size}, "dedupHorizonHours", path)),
     )
 
 

@@ -25,6 +25,7 @@ LOGICAL_TYPES = {
     "date": "date",
     "timestamp": "timestamp",
     "decimal": "number",
+    "binary": "string",
 }
 """Physical type → the standard's logical type."""
 
@@ -41,6 +42,9 @@ EXPECTATIONS = {
 
 KINDS = {"bronze": ("iceberg",), "silver": ("iceberg", "polars"), "gold": ("iceberg", "spark", "sql")}
 """Layer → the technologies the asset graph shows for its tables."""
+
+WRITERS = ("dagster", "flink")
+"""Who fills a table: runs of the asset graph, or a streaming job."""
 
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 _TRANSFORM = re.compile(r"identity|day|month|year|hour|(?:bucket|truncate)\[[1-9]\d*\]")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
@@ -66,15 +67,21 @@ class EventProducer:
         """Publish one event and wait for the broker; see :meth:`publish_batch`."""
         return self.publish_batch((event,))[0]
 
-    def publish_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[PublishResult]:
+    def publish_batch(
+        self, events: Iterable[Event | Mapping[str, Any]], arrivals: Iterable[int] | None = None
+    ) -> list[PublishResult]:
         """Publish events and wait until the broker has answered for all; one result for each, in their order.
 
         An event that cannot be published carries a named :class:`~c360.events.errors.EventError` in its result and
         does not hold up the others. With the profile ``exactly-once`` the batch is one transaction: if any event fails,
         none is visible, and the others carry TransactionAborted. Raises nothing for an event; takes at most about
         the configuration's ``delivery_timeout`` seconds longer than the events take to come.
+
+        ``arrivals`` are the messages' own timestamps in milliseconds, one for each event, for what is played again; a
+        message else carries the moment at which it is handed over.
         """
-        return self._in_transaction(list(events)) if self._transactional else self._publish(events)
+        stamps = repeat(0) if arrivals is None else iter(arrivals)
+        return self._in_transaction(list(events), stamps) if self._transactional else self._publish(events, stamps)
 
     def close(self) -> None:
         """Wait for what is still on its way, at most ``delivery_timeout`` seconds."""
@@ -86,10 +93,10 @@ class EventProducer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _publish(self, events: Iterable[Event | Mapping[str, Any]]) -> list[PublishResult]:
+    def _publish(self, events: Iterable[Event | Mapping[str, Any]], stamps: Iterator[int]) -> list[PublishResult]:
         batch, known = Batch(), list[tuple[str, str]]()
         for event in events:
-            index = batch.open()
+            index, stamp = batch.open(), next(stamps)
             try:
                 topic, ready = self._prepare(event)
             except EventError as error:
@@ -97,14 +104,14 @@ class EventProducer:
                 batch.fail(index, *self._identity(event), error)
                 continue
             known.append((ready.event_id, topic))
-            self._hand_over(batch, index, topic, ready)
+            self._hand_over(batch, index, topic, ready, stamp)
             if index % POLL_EVERY == 0:
                 self._producer.poll(0)
         # The client itself gives up on an event after the delivery time; the second is for its answer to arrive.
         self._producer.flush(self.config.delivery_timeout + 1)
         return batch.close(known, self._metrics)
 
-    def _in_transaction(self, events: list[Event | Mapping[str, Any]]) -> list[PublishResult]:
+    def _in_transaction(self, events: list[Event | Mapping[str, Any]], stamps: Iterator[int]) -> list[PublishResult]:
         from confluent_kafka import KafkaException
 
         batch, known = Batch(), list[tuple[str, str]]()
@@ -125,8 +132,8 @@ class EventProducer:
                 self._producer.init_transactions(self.config.delivery_timeout)
                 self._initialised = True
             self._producer.begin_transaction()
-            for index, (topic, ready) in enumerate(prepared):
-                self._hand_over(batch, index, topic, ready)
+            for index, ((topic, ready), stamp) in enumerate(zip(prepared, stamps, strict=False)):
+                self._hand_over(batch, index, topic, ready, stamp)
                 if index % POLL_EVERY == 0:
                     self._producer.poll(0)
             self._producer.flush(self.config.delivery_timeout + 1)
@@ -172,12 +179,12 @@ class EventProducer:
                 return no_answer()
         return named(cause)
 
-    def _hand_over(self, batch: Batch, index: int, topic: str, ready: Ready) -> None:
+    def _hand_over(self, batch: Batch, index: int, topic: str, ready: Ready, stamp: int) -> None:
         answered = partial(batch.answered, index, ready.event_id, topic, len(ready.value))
         until: float | None = None
         while True:
             try:
-                self._producer.produce(topic, ready.value, ready.key, on_delivery=answered)
+                self._producer.produce(topic, ready.value, ready.key, on_delivery=answered, timestamp=stamp)
             except BufferError:
                 until = until or time.monotonic() + self.config.delivery_timeout + 1
                 if time.monotonic() < until:

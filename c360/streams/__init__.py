@@ -1,0 +1,1 @@
+"""Streaming jobs: what they are, their SQL, and how they are started, watched and stopped."""

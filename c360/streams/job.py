@@ -1,0 +1,132 @@
+"""A streaming job as its folder describes it: ``streaming_jobs/jobs/<job>/job.yaml`` beside its SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from c360.contracts.loader import load_stream_contracts
+from c360.contracts.standard import read_yaml
+from c360.contracts.topic import load_topics
+from c360.engines.flink_home import project
+from c360.errors import StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from c360.contracts.model import Contract
+    from c360.contracts.topic import TopicContract
+
+FILE = "job.yaml"
+LATE, REFUSED, METRICS = "silver.late_events", "silver.dead_letters", "gold.event_metrics"
+"""Tables that the jobs of a family share."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+    description: str
+    family: Literal["raw_topic"]
+    topic: str
+    silver: str
+    wanted: Literal["running", "stopped"] = "running"
+    parallelism: Annotated[int, Field(ge=1, le=128)] = 1
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+
+
+@dataclass(frozen=True)
+class StreamJob:
+    """One streaming job.
+
+    ``inputs`` are Kafka topics and ``outputs`` Iceberg tables by contract. ``state_ttl_hours`` is how long an event id
+    is remembered; ``window_seconds`` the length of the windows of ``gold.event_metrics``.
+    """
+
+    name: str
+    description: str
+    folder: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parallelism: int
+    checkpoint_seconds: float
+    state_ttl_hours: float
+    wanted: Literal["running", "stopped"]
+    family: str
+    window_seconds: int
+
+    @property
+    def topic(self) -> TopicContract:
+        """The contract of the topic that is read."""
+        return load_topics()[self.inputs[0]]
+
+    @property
+    def bronze(self) -> Contract:
+        """The contract of the table of messages."""
+        return load_stream_contracts()[self.outputs[0]]
+
+    @property
+    def silver(self) -> Contract:
+        """The contract of the table of events."""
+        return load_stream_contracts()[self.outputs[1]]
+
+
+def load_jobs(root: Path | None = None) -> Mapping[str, StreamJob]:
+    """The jobs of a folder of job folders by name; without ``root`` the product's own.
+
+    Raises:
+        StreamError: a ``job.yaml`` is missing, wrong, or names a topic or table that has no contract.
+    """
+    folder = root or project() / "jobs"
+    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return MappingProxyType({job.name: job for job in map(_load, folders)})
+
+
+def get_job(name: str, root: Path | None = None) -> StreamJob:
+    """The job of that name; StreamError if there is none."""
+    jobs = load_jobs(root)
+    if name not in jobs:
+        raise StreamError(f"There is no streaming job {name}", f"use one of {', '.join(jobs) or 'none'}")
+    return jobs[name]
+
+
+def _load(folder: Path) -> StreamJob:
+    path = folder / FILE
+    if not path.is_file():
+        raise StreamError(f"{folder} holds no {FILE}", f"describe the job in {FILE}, or remove the folder")
+    try:
+        document = _Document.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise StreamError(f"{path}: {place}: {first['msg']}", "correct that line") from None
+    if document.name != folder.name:
+        raise StreamError(f"{path} names the job '{document.name}'", f"name it {folder.name}, as its folder")
+    tables = load_stream_contracts()
+    topic = load_topics().get(document.topic)
+    if topic is None or topic.format != "json":
+        raise StreamError(f"{path}: topic {document.topic} has no contract of events", "name a topic with events")
+    bronze = f"bronze.{document.topic.replace('-', '_')}"
+    for table in (bronze, document.silver):
+        if table not in tables:
+            raise StreamError(f"{path}: table {table} has no contract", "describe it in c360/contracts/streams")
+    if tables[document.silver].topic != document.topic:
+        raise StreamError(f"{path}: {document.silver} holds no events of {document.topic}", "name the one that does")
+    return StreamJob(
+        name=document.name,
+        description=document.description,
+        folder=folder,
+        inputs=(document.topic,),
+        outputs=(bronze, document.silver, LATE, REFUSED, METRICS),
+        parallelism=document.parallelism,
+        checkpoint_seconds=document.checkpoint_seconds,
+        state_ttl_hours=float(topic.dedup_horizon_hours),
+        wanted=document.wanted,
+        family=document.family,
+        window_seconds=document.window_seconds,
+    )
