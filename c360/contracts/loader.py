@@ -35,7 +35,7 @@ def load_contracts(root: Path | None = None) -> Mapping[str, Contract]:
 
 
 def load_stream_contracts(root: Path | None = None) -> Mapping[str, Contract]:
-    """Contracts of the tables that streaming jobs fill, as ``load_contracts``; an event has the columns of its topic."""
+    """Contracts of the tables that streaming jobs fill, as ``load_contracts``; events have their topic's columns."""
     return _packaged_streams() if root is None else _load(root, topic_columns())
 
 

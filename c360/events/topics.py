@@ -56,11 +56,25 @@ class TopicConfig:
                 "compression.type": "uncompressed" if contract.compression == "none" else contract.compression,
                 "cleanup.policy": contract.cleanup_policy,
                 "max.message.bytes": str(DLQ_MAX_MESSAGE if contract.format == "bytes" else _MAX_MESSAGE),
-                # The broker drops old segments by the records' own times: they must be arrival times, so that events
-                # that happened long ago stay as long as those of today.
-                "message.timestamp.type": "LogAppendTime",
+                **_clock(contract),
             }),
         )  # fmt: skip
+
+
+def _clock(contract: TopicContract) -> dict[str, str]:
+    """Whose clock says when a message arrived.
+
+    The broker drops old segments by these times, and windows of the streams close by them. On raw topics they are the
+    producer's, so that what happened while a source was cut off can be sent as it would have come, but within bounds: a
+    clock ahead would close windows too soon, and a message with an old time would be dropped before it was read.
+    """
+    if contract.layer != "raw":
+        return {"message.timestamp.type": "LogAppendTime"}
+    return {
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.after.max.ms": str(contract.clock_skew * 1000),
+        "message.timestamp.before.max.ms": str((contract.retention_days - 1) * _DAY_MS),
+    }
 
 
 @dataclass(frozen=True)
