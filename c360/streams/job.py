@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from c360.contracts.model import Contract
     from c360.contracts.topic import TopicContract
 
-FILE = "job.yaml"
+FILE, MEASURE = "job.yaml", "measure.sql"
 LATE, REFUSED, METRICS = "silver.late_events", "silver.dead_letters", "gold.event_metrics"
 """Tables that the jobs of a family share."""
 
@@ -59,6 +59,20 @@ class StreamJob:
     wanted: Literal["running", "stopped"]
     family: str
     window_seconds: int
+
+    @property
+    def measure(self) -> str:
+        """SQL for Flink and DuckDB: event_time, event_type, measure and measured of ``events``.
+
+        Raises:
+            StreamError: there is no such file.
+        """
+        path = self.folder / MEASURE
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise StreamError(f"{path} cannot be read ({error.strerror})", "say there what is measured") from error
+        return "\n".join(line for line in lines if not line.startswith("--")).strip()
 
     @property
     def topic(self) -> TopicContract:

@@ -83,7 +83,6 @@ def _body(job: StreamJob, settings: Settings) -> tuple[list[str], list[str]]:
 def _values(job: StreamJob, settings: Settings) -> dict[str, str]:
     topic = job.topic
     columns = [f"`{column_name(field.name)}`" for field in topic.fields]
-    measure = _COMMENT.sub("", (job.folder / "measure.sql").read_text(encoding="utf-8")).strip()
     return {
         "topic": quoted(topic.name),
         "contract": quoted(_contract(topic)),
@@ -98,7 +97,7 @@ def _values(job: StreamJob, settings: Settings) -> dict[str, str]:
         "silver": job.silver.table,
         "event_columns": ", ".join(f"event.{column} AS {column}" for column in columns),
         "silver_columns": ", ".join(columns),
-        "measure": measure,
+        "measure": job.measure,
     }
 
 

@@ -17,9 +17,11 @@ SELECT *,
     OR COALESCE(window_of(event_time, ${window_seconds}) + ${window} <= CURRENT_WATERMARK(event_time), FALSE) AS late
 FROM judged WHERE standing = 0;
 
+CREATE TEMPORARY VIEW events AS
+SELECT * FROM accepted WHERE NOT late;
+
 CREATE TEMPORARY VIEW on_time AS
-SELECT event_time, event_type, ${measure}
-FROM accepted WHERE NOT late;
+SELECT event_time, event_type, measure, CAST(measured AS DECIMAL(38, 6)) AS measured FROM (${measure});
 
 CREATE TEMPORARY VIEW refused AS
 SELECT raw_key, raw_value, kafka_partition, kafka_offset, kafka_timestamp, reason, field_name, event_id

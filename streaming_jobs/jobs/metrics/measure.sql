@@ -1,2 +1,2 @@
--- What gold.event_metrics sums up of these events: the name of the measure, and its value.
-metric_name AS measure, CAST(`value` AS DECIMAL(38, 6)) AS measured
+-- What gold.event_metrics sums up of these events: the name of the measure, and its value. Read by Flink and DuckDB.
+SELECT event_time, event_type, metric_name AS measure, `value` AS measured FROM events

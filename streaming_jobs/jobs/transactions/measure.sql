@@ -1,2 +1,2 @@
--- What gold.event_metrics sums up of these events: the name of the measure, and its value.
-'amount' AS measure, CAST(amount AS DECIMAL(38, 6)) AS measured
+-- What gold.event_metrics sums up of these events: the name of the measure, and its value. Read by Flink and DuckDB.
+SELECT event_time, event_type, 'amount' AS measure, amount AS measured FROM events

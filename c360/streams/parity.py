@@ -1,0 +1,167 @@
+"""Batch equals stream: what a job wrote, compared by key and value with what bronze gives when it is computed again.
+
+Streams go on while this looks: messages are those of one snapshot of bronze, and windows those that the job has closed.
+Late events are in silver and not yet in their window; :func:`fold` computes the windows they touch again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from c360.streams.job import LATE, METRICS
+from c360.streams.metrics import KEY, event_metrics
+from c360.streams.recompute import PLACE, canonical, recompute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+    from pyiceberg.table import Table, Transaction
+
+    from c360.lakehouse import Lakehouse
+    from c360.streams.job import StreamJob
+
+TRIES, PAUSE = 3, 2.0
+"""Tables of one checkpoint are committed one after another: a difference must still be there after a moment."""
+
+EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a table differs from its recomputation.
+
+    ``missing`` are in the recomputation only, ``surplus`` in the table only, ``changed`` in both with other values, as
+    keys; ``pending`` of them are explained by late events that wait to be folded in. ``compared`` counts the keys of
+    the recomputation.
+    """
+
+    table: str
+    compared: int
+    missing: pl.DataFrame
+    surplus: pl.DataFrame
+    changed: pl.DataFrame
+    pending: pl.DataFrame
+
+    @property
+    def total(self) -> int:
+        """Keys that differ."""
+        return self.missing.height + self.surplus.height + self.changed.height
+
+    @property
+    def unexplained(self) -> int:
+        """Keys that differ and do not wait for a fold."""
+        return self.total - self.pending.height
+
+    def examples(self) -> list[dict[str, object]]:
+        """Some of the keys that differ, with the kind of difference."""
+        kinds = (("missing", self.missing), ("surplus", self.surplus), ("changed", self.changed))
+        return [{"kind": kind, **row} for kind, keys in kinds for row in keys.head(EXAMPLES).to_dicts()]
+
+
+def silver_parity(lake: Lakehouse, job: StreamJob) -> Difference:
+    """Compare the job's silver table with a recomputation from all of bronze, in all columns."""
+    return _settled(lambda: _silver(lake, job))
+
+
+def metrics_parity(lake: Lakehouse, job: StreamJob) -> Difference:
+    """Compare the job's closed windows with a recomputation from all of silver, late events included."""
+    return _settled(lambda: _metrics(lake, job)[0])
+
+
+def fold(lake: Lakehouse, job: StreamJob, run_id: str) -> int:
+    """Compute the closed windows that late events touch again; the number of windows that changed.
+
+    Only windows that differ are written, so that a second fold finds nothing to do.
+    """
+    import polars as pl
+
+    from c360.lakehouse.ledger import Commit
+
+    difference, batch = _metrics(lake, job)
+    rows = batch.join(difference.pending, on=KEY, how="semi")
+    windows = difference.pending.get_column("window_start").unique().sort()
+    if windows.is_empty():
+        return 0
+    # All rows of a touched window are replaced together: it is read as a whole.
+    whole = batch.join(pl.DataFrame({"window_start": windows}), on="window_start", how="semi")
+    moments = ", ".join(f"'{moment.isoformat()}'" for moment in windows.to_list())
+    where = f"source_topic = '{job.inputs[0]}' and window_start in ({moments})"
+    told = Commit(run_id, sources={job.silver.name: lake.snapshot(job.silver.name) or 0}, extra={"c360.fold": job.name})
+    data = whole.to_arrow().cast(lake.empty(METRICS).schema)
+
+    def change(table: Table) -> Transaction:
+        transaction = table.transaction()
+        transaction.overwrite(data, overwrite_filter=where, snapshot_properties=told.properties())
+        return transaction
+
+    lake.commit(METRICS, change, f"fold late events of {job.name} into {METRICS}")
+    return rows.height
+
+
+def _silver(lake: Lakehouse, job: StreamJob) -> Difference:
+    import polars as pl
+
+    bronze = lake.read(job.bronze.name)
+    batch = recompute(job, bronze).accepted
+    ends = pl.DataFrame(pl.from_arrow(bronze.select(PLACE))).group_by(PLACE[0]).agg(pl.col(PLACE[1]).max().alias("end"))
+    stream = pl.DataFrame(pl.from_arrow(lake.read(job.silver.name)))
+    stream = stream.join(ends, on=PLACE[0]).filter(pl.col(PLACE[1]) <= pl.col("end")).select(batch.columns)
+    maps = [field.name for field in job.silver.columns if _is_map(job, field.name)]
+    stream = stream.with_columns(
+        pl.col(name).map_elements(_canonical_text, return_dtype=pl.String, skip_nulls=True) for name in maps
+    )
+    return _compare(job.silver.name, batch, stream, (*PLACE,), pl.DataFrame(schema=dict.fromkeys(PLACE, pl.Int64)))
+
+
+def _metrics(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]:
+    import polars as pl
+
+    topic = pl.col("source_topic") == job.inputs[0]
+    # In this order: what one table lacks is then in the next.
+    stream = pl.DataFrame(pl.from_arrow(lake.read(METRICS))).filter(topic)
+    silver = lake.read(job.silver.name)
+    late = pl.DataFrame(pl.from_arrow(lake.read(LATE, columns=["source_topic", "window_start"]))).filter(topic)
+    closed = stream.get_column("window_end").max()
+    batch = pl.DataFrame(pl.from_arrow(event_metrics(job, silver)))
+    batch = batch.filter(pl.col("window_end") <= pl.lit(closed, dtype=pl.Datetime("us", "UTC"))).select(stream.columns)
+    return _compare(METRICS, batch, stream, KEY, late.select("window_start").unique()), batch
+
+
+def _compare(
+    table: str, batch: pl.DataFrame, stream: pl.DataFrame, key: tuple[str, ...], late: pl.DataFrame
+) -> Difference:
+    import polars as pl
+
+    twice = stream.filter(pl.struct(key).is_duplicated()).select(key)
+    missing = batch.join(stream, on=key, how="anti").select(key)
+    surplus = pl.concat([stream.join(batch, on=key, how="anti").select(key), twice])
+    same = batch.join(stream, on=batch.columns, how="semi", nulls_equal=True).select(key)
+    changed = batch.join(stream, on=key, how="semi").join(same, on=key, how="anti").select(key)
+    shared = [name for name in late.columns if name in key]
+    pending = pl.concat([missing, changed]).join(late, on=shared, how="semi") if shared else missing.clear()
+    return Difference(table, batch.height, missing, surplus, changed, pending)
+
+
+def _settled(look: Callable[[], Difference]) -> Difference:
+    for left in range(TRIES - 1, -1, -1):
+        found = look()
+        if not found.unexplained or not left:
+            break
+        time.sleep(PAUSE)
+    return found
+
+
+def _is_map(job: StreamJob, column: str) -> bool:
+    from c360.contracts.topic import MAP
+    from c360.contracts.topic_columns import column_name
+
+    return any(column_name(field.name) == column and field.type == MAP for field in job.topic.fields)
+
+
+def _canonical_text(text: str) -> str | None:
+    import orjson
+
+    return canonical(orjson.loads(text))
