@@ -1,7 +1,7 @@
 """Batch equals stream: what a job wrote, compared by key and value with what bronze gives when it is computed again.
 
 Streams go on while this looks: messages are those of one snapshot of bronze, and windows those that the job has closed.
-Late events are in silver and not yet in their window; :func:`fold` computes the windows they touch again.
+Late events are in silver and not yet in their window: :mod:`c360.streams.repair` folds them in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
-    from pyiceberg.table import Table, Transaction
 
     from c360.lakehouse import Lakehouse
     from c360.streams.job import StreamJob
@@ -63,45 +62,16 @@ class Difference:
 
 def silver_parity(lake: Lakehouse, job: StreamJob) -> Difference:
     """Compare the job's silver table with a recomputation from all of bronze, in all columns."""
-    return _settled(lambda: _silver(lake, job))
+    return _settled(lambda: compare_silver(lake, job)[0])
 
 
 def metrics_parity(lake: Lakehouse, job: StreamJob) -> Difference:
     """Compare the job's closed windows with a recomputation from all of silver, late events included."""
-    return _settled(lambda: _metrics(lake, job)[0])
+    return _settled(lambda: compare_metrics(lake, job)[0])
 
 
-def fold(lake: Lakehouse, job: StreamJob, run_id: str) -> int:
-    """Compute the closed windows that late events touch again; the number of windows that changed.
-
-    Only windows that differ are written, so that a second fold finds nothing to do.
-    """
-    import polars as pl
-
-    from c360.lakehouse.ledger import Commit
-
-    difference, batch = _metrics(lake, job)
-    rows = batch.join(difference.pending, on=KEY, how="semi")
-    windows = difference.pending.get_column("window_start").unique().sort()
-    if windows.is_empty():
-        return 0
-    # All rows of a touched window are replaced together: it is read as a whole.
-    whole = batch.join(pl.DataFrame({"window_start": windows}), on="window_start", how="semi")
-    moments = ", ".join(f"'{moment.isoformat()}'" for moment in windows.to_list())
-    where = f"source_topic = '{job.inputs[0]}' and window_start in ({moments})"
-    told = Commit(run_id, sources={job.silver.name: lake.snapshot(job.silver.name) or 0}, extra={"c360.fold": job.name})
-    data = whole.to_arrow().cast(lake.empty(METRICS).schema)
-
-    def change(table: Table) -> Transaction:
-        transaction = table.transaction()
-        transaction.overwrite(data, overwrite_filter=where, snapshot_properties=told.properties())
-        return transaction
-
-    lake.commit(METRICS, change, f"fold late events of {job.name} into {METRICS}")
-    return rows.height
-
-
-def _silver(lake: Lakehouse, job: StreamJob) -> Difference:
+def compare_silver(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]:
+    """The difference as it is at once, and the recomputation."""
     import polars as pl
 
     bronze = lake.read(job.bronze.name)
@@ -113,10 +83,11 @@ def _silver(lake: Lakehouse, job: StreamJob) -> Difference:
     stream = stream.with_columns(
         pl.col(name).map_elements(_canonical_text, return_dtype=pl.String, skip_nulls=True) for name in maps
     )
-    return _compare(job.silver.name, batch, stream, (*PLACE,), pl.DataFrame(schema=dict.fromkeys(PLACE, pl.Int64)))
+    return _compare(job.silver.name, batch, stream, PLACE, None), batch
 
 
-def _metrics(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]:
+def compare_metrics(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]:
+    """The difference as it is at once, and the recomputation."""
     import polars as pl
 
     topic = pl.col("source_topic") == job.inputs[0]
@@ -131,7 +102,7 @@ def _metrics(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]
 
 
 def _compare(
-    table: str, batch: pl.DataFrame, stream: pl.DataFrame, key: tuple[str, ...], late: pl.DataFrame
+    table: str, batch: pl.DataFrame, stream: pl.DataFrame, key: tuple[str, ...], late: pl.DataFrame | None
 ) -> Difference:
     import polars as pl
 
@@ -140,8 +111,8 @@ def _compare(
     surplus = pl.concat([stream.join(batch, on=key, how="anti").select(key), twice])
     same = batch.join(stream, on=batch.columns, how="semi", nulls_equal=True).select(key)
     changed = batch.join(stream, on=key, how="semi").join(same, on=key, how="anti").select(key)
-    shared = [name for name in late.columns if name in key]
-    pending = pl.concat([missing, changed]).join(late, on=shared, how="semi") if shared else missing.clear()
+    short = pl.concat([missing, changed])
+    pending = short.clear() if late is None else short.join(late, on=late.columns, how="semi")
     return Difference(table, batch.height, missing, surplus, changed, pending)
 
 
