@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from c360.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_SECRET = "c360-local-only"  # noqa: S105 - refused outside the local profile
+ALERT_SINKS = ("log", "file", "webhook", "smtp")
 
 
 class Settings(BaseSettings):
@@ -45,6 +47,17 @@ class Settings(BaseSettings):
     spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")
     spark_cores: int = Field(default=2, ge=1)
     dagster_port: int = Field(default=3000, ge=1024, le=65535)
+    dagster_url: str | None = None
+
+    alert_sinks: str = "log,file"
+    alert_webhook_url: SecretStr | None = None
+    alert_smtp_host: str | None = None
+    alert_smtp_port: int = Field(default=587, ge=1, le=65535)
+    alert_smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    alert_smtp_from: str | None = None
+    alert_smtp_to: str | None = None
+    alert_smtp_user: str | None = None
+    alert_smtp_password: SecretStr | None = None
 
     kafka_bootstrap: str | None = None
     kafka_port: int = Field(default=9092, ge=1024, le=65535)
@@ -68,6 +81,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_early(self) -> Settings:
         self._refuse_shared_ports()
+        self._refuse_alerts_without_address()
         object.__setattr__(self, "home", self.home.expanduser().resolve())
         object.__setattr__(self, "landing", (self.landing or self.home / "landing").expanduser().resolve())
         object.__setattr__(self, "jar_cache", self.jar_cache.expanduser().resolve())
@@ -92,7 +106,7 @@ class Settings(BaseSettings):
 
     def _refuse_shared_ports(self) -> None:
         taken: dict[int, str] = {}
-        for name in (name for name in type(self).model_fields if name.endswith("_port")):
+        for name in (name for name in type(self).model_fields if name.endswith("_port") and name != "alert_smtp_port"):
             port = getattr(self, name)
             if port in taken:
                 raise SettingsError(
@@ -100,6 +114,49 @@ class Settings(BaseSettings):
                     f"give C360_{name.upper()} another port",
                 )
             taken[port] = name
+
+    def _refuse_alerts_without_address(self) -> None:
+        if unknown := sorted(set(self.alert_sink_names) - set(ALERT_SINKS)):
+            raise SettingsError(
+                f"C360_ALERT_SINKS names {', '.join(unknown)}, which is no sink",
+                f"choose from {', '.join(ALERT_SINKS)}",
+            )
+        if "webhook" in self.alert_sink_names:
+            # The address is itself the secret of a webhook: it is not repeated here.
+            address = self.alert_webhook_url.get_secret_value() if self.alert_webhook_url else ""
+            if not re.match(r"https?://[^\s/]+", address):
+                raise SettingsError(
+                    "The alert sink 'webhook' has no address that begins with http:// or https://",
+                    "set C360_ALERT_WEBHOOK_URL or take webhook out of C360_ALERT_SINKS",
+                )
+        if "smtp" in self.alert_sink_names:
+            missing = [name for name in ("host", "from", "to") if not getattr(self, f"alert_smtp_{name}")]
+            if missing:
+                raise SettingsError(
+                    "The alert sink 'smtp' does not know where to send",
+                    f"set {' and '.join(f'C360_ALERT_SMTP_{name.upper()}' for name in missing)}"
+                    " or take smtp out of C360_ALERT_SINKS",
+                )
+            if bool(self.alert_smtp_user) != bool(self.alert_smtp_password):
+                raise SettingsError(
+                    "The alert sink 'smtp' has a user without a password, or a password without a user",
+                    "set both C360_ALERT_SMTP_USER and C360_ALERT_SMTP_PASSWORD, or neither",
+                )
+            if self.alert_smtp_user and self.alert_smtp_tls == "none":
+                raise SettingsError(
+                    "The alert sink 'smtp' would send its password unencrypted",
+                    "set C360_ALERT_SMTP_TLS to starttls or tls",
+                )
+
+    @property
+    def alert_sink_names(self) -> tuple[str, ...]:
+        """The sinks that alerts go to, each once, in the order of ``C360_ALERT_SINKS``; empty if there are none."""
+        return tuple(dict.fromkeys(name.strip() for name in self.alert_sinks.split(",") if name.strip()))
+
+    @property
+    def dagster_address(self) -> str:
+        """Base address of the Dagster UI as its readers reach it, without a slash at the end."""
+        return (self.dagster_url or f"http://{LOOPBACK}:{self.dagster_port}").rstrip("/")
 
     @property
     def kafka_servers(self) -> str:

@@ -1,0 +1,10 @@
+"""Alerts: what is wrong now and what is well again, told once, to the sinks that the settings name."""
+
+from __future__ import annotations
+
+from c360_assets.alerts.look import SOURCES, look
+from c360_assets.alerts.model import Alert, Cleared, Notice, Observation
+from c360_assets.alerts.sinks import sinks_of
+from c360_assets.alerts.sources import Links, Source, View
+
+__all__ = ["SOURCES", "Alert", "Cleared", "Links", "Notice", "Observation", "Source", "View", "look", "sinks_of"]
