@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")
     spark_cores: int = Field(default=2, ge=1)
     dagster_port: int = Field(default=3000, ge=1024, le=65535)
-    dagster_url: str | None = None
+    dagster_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
     alert_sinks: str = "log,file"
     alert_webhook_url: SecretStr | None = None

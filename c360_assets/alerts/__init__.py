@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from c360_assets.alerts.look import SOURCES, look
+from c360_assets.alerts.look import SOURCES, Look, look
 from c360_assets.alerts.model import Alert, Cleared, Notice, Observation
 from c360_assets.alerts.sinks import sinks_of
 from c360_assets.alerts.sources import Links, Source, View
 
-__all__ = ["SOURCES", "Alert", "Cleared", "Links", "Notice", "Observation", "Source", "View", "look", "sinks_of"]
+__all__ = [
+    "SOURCES",
+    "Alert",
+    "Cleared",
+    "Links",
+    "Look",
+    "Notice",
+    "Observation",
+    "Source",
+    "View",
+    "look",
+    "sinks_of",
+]

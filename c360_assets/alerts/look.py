@@ -146,5 +146,5 @@ def _complain(
                 log.info("The alert sink '%s' takes notices again.", name)
         elif name not in latest or now - latest[name] >= COMPLAINT_INTERVAL:
             latest[name] = now
-            log.error("%s %d alerts wait for the next look.", outcome.cause, len(outcome.remaining))
+            log.error("%s %d notices wait for the next look.", outcome.cause, len(outcome.remaining))
     return latest

@@ -10,7 +10,7 @@ from c360_assets.alerts.model import Alert, Cleared, Observation
 from c360_assets.alerts.sources import events_after, newest, position
 
 if TYPE_CHECKING:
-    from dagster import EventLogEntry
+    from dagster import DagsterEventType, EventLogEntry
     from dagster_shared.error import SerializableErrorInfo
 
     from c360_assets.alerts.sources import View
@@ -90,20 +90,23 @@ def _success(view: View, entry: EventLogEntry, undone: dict[str, set[str]]) -> l
 
 def _targets(view: View, run_id: str) -> set[str]:
     """Assets and ``asset:check`` that a run without a job of its own was asked for; empty if it was deleted."""
-    run = view.instance.get_run_by_id(run_id)
+    from dagster import DagsterEventType
+
+    found = _assets(view, run_id, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    run = None if found else view.instance.get_run_by_id(run_id)
     if run is None:
-        return set()
-    found = {key.to_user_string() for key in run.asset_selection or ()}
-    if not found:
-        found = {f"{key.asset_key.to_user_string()}:{key.name}" for key in run.asset_check_selection or ()}
-    return found
+        return found
+    return {f"{key.asset_key.to_user_string()}:{key.name}" for key in run.asset_check_selection or ()}
 
 
 def _produced(view: View, run_id: str) -> set[str]:
     from dagster import DagsterEventType
 
-    done = view.instance.get_asset_keys_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
-    return {key.to_user_string() for key in done}
+    return _assets(view, run_id, DagsterEventType.ASSET_MATERIALIZATION)
+
+
+def _assets(view: View, run_id: str, of_type: DagsterEventType) -> set[str]:
+    return {key.to_user_string() for key in view.instance.get_asset_keys_for_run(run_id, of_type=of_type)}
 
 
 def _reason(entry: EventLogEntry) -> str:
