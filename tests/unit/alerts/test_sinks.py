@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import socket
 import ssl
 import time
@@ -35,6 +36,8 @@ def notice(number: int = 1, title: str = "Job nightly failed") -> Notice:
 
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("C360_ALERT_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(webhook, "TIMEOUT", 0.3)
     monkeypatch.setattr(mail, "TIMEOUT", 0.5)
