@@ -9,20 +9,21 @@ import typer
 from c360.errors import C360Error
 
 app = typer.Typer(
-    help="Customer 360 lakehouse: engines, contracts, tables, topics and landing.",
+    help="Customer 360 lakehouse: engines, contracts, tables, topics, streams and landing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
 def _register() -> None:
-    from c360.cli import contracts, land, stack, tables, topics
+    from c360.cli import contracts, land, stack, streams, tables, topics
 
     stack.register(app)
     land.register(app)
     app.add_typer(contracts.app, name="contracts")
     app.add_typer(tables.app, name="tables")
     app.add_typer(topics.app, name="topics")
+    app.add_typer(streams.app, name="streams")
 
 
 def main() -> None:

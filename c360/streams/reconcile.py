@@ -1,0 +1,95 @@
+"""Keeps what is wanted and what runs the same: look, decide, act once, and say what was done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from c360.errors import C360Error, EngineError
+from c360.streams.decide import Action, decide
+from c360.streams.states import read_state
+
+if TYPE_CHECKING:
+    from c360.streams.runner import Sight, Streams
+
+SAVEPOINT_S = 20.0
+HEALTHY_AFTER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One step of one stream: what was decided, whether it was done (``error`` says why not), and the job it gave."""
+
+    stream: str
+    wanted: str
+    action: Action
+    job_id: str | None = None
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nobody needs to hear of it."""
+        return self.error is None and not self.action.alert
+
+
+def reconcile(streams: Streams, name: str) -> Outcome:
+    """Take the one next step for a stream; never raises a C360Error, never waits for a job to run.
+
+    A stream that another command is at work on is left to it.
+    """
+    wanted = "running"
+    try:
+        with streams.records.exclusive(name, "the reconciler", 0.0):
+            sight = _with_failure_noted(streams, streams.look(name))
+            wanted = sight.wanted
+            action = decide(sight.wanted, sight.observed(datetime.now(UTC)))
+            try:
+                return Outcome(name, wanted, action, _act(streams, sight, action))
+            except C360Error as error:
+                return Outcome(name, wanted, action, error=str(error))
+    except EngineError as error:
+        if "is at work on" in error.problem:
+            return Outcome(name, wanted, Action("leave", error.problem))
+        return Outcome(name, wanted, Action("wait", error.problem))
+    except C360Error as error:
+        return Outcome(name, wanted, Action("give_up", str(error)))
+
+
+def _with_failure_noted(streams: Streams, sight: Sight) -> Sight:
+    """A job that Flink has given up counts as a failed start, once; one that has run for a while clears the count."""
+    record, newest = sight.record, sight.record.newest
+    if newest is None:
+        return sight
+    seen = next((job for job in sight.jobs if job.id == newest.job_id), None)
+    now = datetime.now(UTC)
+    if seen is not None and seen.state == "FAILED" and record.failed_job != newest.job_id:
+        cause = streams.flink.root_cause(newest.job_id) or "no reason given"
+        record = record.failed(newest.job_id, cause, now)
+    elif seen is not None and seen.state == "RUNNING" and record.failures:
+        proven = (now - seen.started_at).total_seconds() > HEALTHY_AFTER_S and streams.flink.checkpoint(seen.id)
+        record = record.healthy() if proven else record
+    if seen is not None and not newest.confirmed:
+        record = record.confirmed(newest.job_id)
+    return sight if record is sight.record else replace(sight, record=streams.records.write(record))
+
+
+def _act(streams: Streams, sight: Sight, action: Action) -> str | None:
+    match action.kind:
+        case "start":
+            return streams.launch(sight, None)
+        case "resume":
+            assert action.path is not None
+            known = next((state for state in sight.states if state.path == action.path), None)
+            return streams.launch(sight, known or read_state(action.path))
+        case "stop":
+            for job_id in action.jobs:
+                streams.stop_job(sight.record, job_id, SAVEPOINT_S)
+        case "cancel" | "cancel_duplicates":
+            for job_id in action.jobs:
+                streams.flink.cancel(job_id, SAVEPOINT_S)
+        case "hold":
+            streams.records.write(replace(sight.record, wanted="stopped", wanted_by=action.reason))
+        case _:
+            pass
+    return None
