@@ -8,6 +8,7 @@ import dagster as dg
 
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.resources.spark import SparkResource
+from c360_assets.resources.streams import StreamsResource
 
 
 @dg.definitions
@@ -15,7 +16,7 @@ def defs() -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors of the Customer 360."""
     found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     resources = dg.Definitions(
-        resources={"lakehouse": LakehouseResource(), "spark": SparkResource()},
+        resources={"lakehouse": LakehouseResource(), "spark": SparkResource(), "streams": StreamsResource()},
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(found, resources)

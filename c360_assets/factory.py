@@ -16,7 +16,7 @@ from c360_assets.partitions import days_of, landing_days
 from c360_assets.quality.checks import check_result
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.resources.spark import SparkResource
-from c360_assets.specs import asset_arguments, asset_key, is_conformed, when_upstream_changed
+from c360_assets.specs import asset_arguments, asset_key, is_conformed, is_streamed, when_upstream_changed
 
 if TYPE_CHECKING:
     from c360.lakehouse import Lakehouse
@@ -246,6 +246,8 @@ def domain_assets(domain: str) -> dg.Definitions:
         assets=[
             make[contract.layer](name)
             for name, contract in load_contracts().items()
-            if contract.domain == domain and (contract.layer != "silver" or is_conformed(contract))
+            if contract.domain == domain
+            and not is_streamed(name)
+            and (contract.layer != "silver" or is_conformed(contract))
         ]
     )

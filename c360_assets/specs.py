@@ -7,7 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from c360.contracts import get_contract, load_contracts
 from c360.contracts.model import Column, Contract
+from c360.streams.job import load_jobs
 
 AUDIT_CHECK = "contract"
 CATALOG_POOL = "catalog"
@@ -56,6 +58,19 @@ def owner(contract: Contract) -> str:
 def is_conformed(contract: Contract) -> bool:
     """True for a silver table that conforms one bronze table; false for the side tables that all of them feed."""
     return contract.layer == "silver" and len(contract.upstream) == 1
+
+
+def made_by_batch(contract: Contract) -> bool:
+    """True for a table that stands, directly or not, on landing files."""
+    return contract.source is not None or any(made_by_batch(get_contract(name)) for name in contract.upstream)
+
+
+def is_streamed(name: str) -> bool:
+    """True for a table that only streaming jobs write."""
+    if not any(name in job.outputs for job in load_jobs().values()):
+        return False
+    contract = load_contracts().get(name)
+    return contract is None or not made_by_batch(contract)
 
 
 def asset_arguments(contract: Contract) -> dict[str, Any]:

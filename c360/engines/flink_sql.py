@@ -64,13 +64,15 @@ class SqlSession:
 
 
 @contextmanager
-def sql_session(settings: Settings, conf: Mapping[str, str] | None = None) -> Iterator[SqlSession]:
-    """A session of the SQL Gateway for a block; jobs that it submitted live on.
+def sql_session(
+    settings: Settings, conf: Mapping[str, str] | None = None, timeout: float = 60.0
+) -> Iterator[SqlSession]:
+    """A session of the SQL Gateway for a block; jobs that it submitted live on. ``timeout`` bounds each request.
 
     Raises:
         EngineError: the gateway does not answer.
     """
-    with httpx.Client(base_url=settings.flink_gateway_address, timeout=60.0, trust_env=False) as http:
+    with httpx.Client(base_url=settings.flink_gateway_address, timeout=timeout, trust_env=False) as http:
         handle = _call(http, "POST", "/v1/sessions", json={"properties": dict(conf or {})})["sessionHandle"]
         path = f"/v1/sessions/{handle}"
         try:

@@ -23,16 +23,21 @@ POLL = 0.2
 NO_WATERMARK = -(2**62)  # Flink says Long.MIN_VALUE, and its figures pass through floating point
 WATERMARK = "currentOutputWatermark"
 PENDING = "pendingRecords"
+UNSETTLED = "Not all required tasks are currently running"
 
 
 @dataclass(frozen=True)
 class FlinkJob:
-    """A job that Flink knows. ``state`` is Flink's word (``RUNNING``, ``RESTARTING``, ``FAILED``, …)."""
+    """A job that Flink knows. ``state`` is Flink's word (``RUNNING``, ``RESTARTING``, ``FAILED``, …).
+
+    ``settled``: all its tasks run; a job is ``RUNNING`` before that, and takes no checkpoint yet.
+    """
 
     id: str
     name: str
     state: str
     started_at: datetime
+    settled: bool = True
 
     @property
     def active(self) -> bool:
@@ -96,7 +101,10 @@ class FlinkClient:
     def jobs(self, name: str | None = None) -> list[FlinkJob]:
         """Jobs of that name, or all, newest first; ended ones as long as Flink remembers them."""
         listed = self._call("GET", "/jobs/overview")["jobs"]
-        found = [FlinkJob(j["jid"], j["name"], j["state"], _moment(j["start-time"])) for j in listed]
+        found = [
+            FlinkJob(j["jid"], j["name"], j["state"], _moment(j["start-time"]), _settled(j.get("tasks", {})))
+            for j in listed
+        ]
         return sorted((j for j in found if name in {None, j.name}), key=lambda j: j.started_at, reverse=True)
 
     def restarts(self, job_id: str) -> int | None:
@@ -154,6 +162,10 @@ class FlinkClient:
                 return str(operation["location"])
             if "failure-cause" in operation:
                 reason = _innermost(operation["failure-cause"].get("stack-trace", ""))
+                if UNSETTLED in reason:  # it has only just been started, or is being restarted
+                    time.sleep(POLL)
+                    asked = self._call("POST", f"/jobs/{job_id}/stop", json={"drain": False})["request-id"]
+                    continue
                 raise StreamError(
                     f"Flink took no savepoint of job {job_id} ({reason})", "mend that, then stop it again"
                 )
@@ -185,6 +197,10 @@ class FlinkClient:
             said = _innermost("\n".join(map(str, document.get("errors", [])))) if isinstance(document, dict) else ""
             raise StreamError(f"Flink refuses {path}: {said or response.status_code}", "see the job in Flink's web UI")
         return document
+
+
+def _settled(tasks: dict[str, int]) -> bool:
+    return tasks.get("running", 0) + tasks.get("finished", 0) >= tasks.get("total", 0) > 0
 
 
 def _of_source(metric: str) -> bool:

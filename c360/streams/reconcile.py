@@ -43,6 +43,8 @@ def reconcile(streams: Streams, name: str) -> Outcome:
         with streams.records.exclusive(name, "the reconciler", 0.0):
             sight = _with_failure_noted(streams, streams.look(name))
             wanted = sight.wanted
+            if _asleep(streams, sight):
+                return Outcome(name, wanted, Action("leave", "no Flink was started here yet"))
             action = decide(sight.wanted, sight.observed(datetime.now(UTC)))
             try:
                 return Outcome(name, wanted, action, _act(streams, sight, action))
@@ -54,6 +56,15 @@ def reconcile(streams: Streams, name: str) -> Outcome:
         return Outcome(name, wanted, Action("wait", error.problem))
     except C360Error as error:
         return Outcome(name, wanted, Action("give_up", str(error)))
+
+
+def _asleep(streams: Streams, sight: Sight) -> bool:
+    """A home that has never run a stream, and where no Flink is meant to be up, has nothing to be healed."""
+    from c360.engines.state import StackState
+
+    if not sight.unready or sight.record.launches or streams.settings.flink_url:
+        return False
+    return not any(engine.startswith("flink") for engine in StackState(streams.settings.home).entries())
 
 
 def _with_failure_noted(streams: Streams, sight: Sight) -> Sight:

@@ -34,6 +34,7 @@ CATALOG = "@catalog"
 """Stands in a record for ``CREATE CATALOG``, which holds secrets and follows the settings."""
 PATIENCE_S = 30.0
 SUBMIT_S = 40.0
+REQUEST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ class Streams:
     def start(self, name: str, from_path: str | None = None, *, fresh: bool = False, wait: float = 30.0) -> str:
         """Start or resume the stream and want it running from now on; returns the job's id.
 
-        Without ``from_path`` it resumes from its newest state, if there is one. ``fresh`` begins without, which a person
-        must have accepted. Waits up to ``wait`` seconds until it runs.
+        Without ``from_path`` it resumes from its newest state, if there is one. ``fresh`` begins without, which a
+        person must have accepted. Waits up to ``wait`` seconds until it runs.
 
         Raises:
             StreamError: a guard refuses, or the job fails within that time (its cause is quoted).
@@ -227,8 +228,14 @@ class Streams:
         """
         deadline, state = time.monotonic() + wait, "unknown"
         while time.monotonic() < deadline:
-            state = next((job.state for job in self.flink.jobs() if job.id == job_id), "unknown")
-            if state == "RUNNING" and (not checkpoints or self.flink.checkpoint(job_id) is not None):
+            seen = next((job for job in self.flink.jobs() if job.id == job_id), None)
+            state = seen.state if seen else "unknown"
+            if (
+                seen
+                and seen.settled
+                and state == "RUNNING"
+                and (not checkpoints or self.flink.checkpoint(job_id) is not None)
+            ):
                 return
             if state in {"FAILED", "FAILING"} or (checkpoints and state == "RESTARTING"):
                 break
@@ -243,7 +250,7 @@ class Streams:
         last = [f"SET 'pipeline.name' = {quoted(job.name)}", f"SET '$internal.pipeline.job-id' = {quoted(job_id)}"]
         if state is not None:
             last.append(f"SET 'execution.state-recovery.path' = {quoted('file://' + state.path)}")
-        with sql_session(self.settings) as session:
+        with sql_session(self.settings, timeout=REQUEST_S) as session:
             for text in (*texts[:-1], *last, texts[-1]):
                 statement = catalog_ddl(self.settings) if text == CATALOG else text
                 session.execute(statement, timeout=max(1.0, deadline - time.monotonic()))

@@ -5,14 +5,16 @@ The tests share one running set, in the order of the file; each leaves the strea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import httpx
 import pytest
 from confluent_kafka import Producer
@@ -53,9 +55,12 @@ class World:
             "SET 'execution.checkpointing.interval' = '1 s'",
             "CREATE DATABASE IF NOT EXISTS lake.bronze",
             f"CREATE TABLE IF NOT EXISTS lake.{TABLE} (id BIGINT, amount DOUBLE) WITH ('format-version' = '2')",
-            "CREATE TEMPORARY TABLE numbers (id BIGINT, amount DOUBLE, at AS PROCTIME()) WITH ('connector' = 'kafka', "
-            f"'topic' = 'numbers', 'properties.bootstrap.servers' = '{settings.kafka_servers}', "
-            "'properties.group.id' = 'numbers', 'scan.startup.mode' = 'earliest-offset', 'format' = 'json')",
+            (
+                "CREATE TEMPORARY TABLE numbers (id BIGINT, amount DOUBLE, seen AS PROCTIME()) WITH "
+                f"('connector' = 'kafka', 'topic' = 'numbers', 'properties.bootstrap.servers' = "
+                f"'{settings.kafka_servers}', 'properties.group.id' = 'numbers', "
+                "'scan.startup.mode' = 'earliest-offset', 'format' = 'json')"
+            ),
             f"EXECUTE STATEMENT SET BEGIN INSERT INTO lake.{TABLE} {self.select}; END",
         ]
 
@@ -81,6 +86,16 @@ class World:
         assert len(ids) == len(set(ids))
         return dict(zip(ids, found["amount"].to_pylist(), strict=True))
 
+    def snapshots(self) -> list[Any]:
+        """Every snapshot of the table, oldest first."""
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        catalog = SqlCatalog("lake", uri=str(self.settings.catalog_uri), warehouse=str(self.settings.warehouse))
+        try:
+            return list(catalog.load_table(TABLE).snapshots())
+        finally:
+            catalog.close()
+
     def arrived(self) -> bool:
         return eventually(lambda: len(self.rows()) >= self.sent, 40) and set(self.rows()) == set(range(self.sent))
 
@@ -88,6 +103,10 @@ class World:
         """Ids of the jobs that run, as Flink itself tells."""
         listed = httpx.get(f"{self.settings.flink_address}/jobs/overview", timeout=10).json()["jobs"]
         return [job["jid"] for job in listed if job["state"] == "RUNNING"]
+
+    def active(self) -> list[str]:
+        listed = httpx.get(f"{self.settings.flink_address}/jobs/overview", timeout=10).json()["jobs"]
+        return [job["jid"] for job in listed if job["state"] not in {"CANCELED", "FINISHED", "FAILED"}]
 
     def kill(self, *names: str) -> None:
         pids = {engine.name: engine.pid for engine in self.stack.status()}
@@ -132,7 +151,7 @@ def test_started_by_several_at_once_it_runs_once(world: World) -> None:
     for thread in threads:
         thread.join()
     assert len(outcomes) == 4
-    assert eventually(lambda: len(world.running()) == 1, 30)
+    assert eventually(lambda: len(world.running()) == 1, 30), outcomes
     with pytest.raises(StreamError, match=rf"runs already: {world.running()[0]}.*stop it first"):
         world.streams.start(NAME)
     assert world.arrived()
@@ -172,7 +191,7 @@ def test_stopped_by_a_person_it_stays_stopped_until_it_is_started_from_its_savep
 def test_cancelled_in_flinks_own_ui_it_is_held_and_said(world: World) -> None:
     [job] = world.running()
     httpx.patch(f"{world.settings.flink_address}/jobs/{job}", params={"mode": "cancel"}, timeout=10)
-    assert eventually(lambda: world.running() == [])
+    assert eventually(lambda: world.active() == [], 30)
     held = reconcile(world.streams, NAME)
     assert (held.action.kind, held.ok) == ("hold", False)
     assert reconcile(world.streams, NAME).action.kind == "leave"
@@ -230,7 +249,7 @@ def test_compatible_sql_goes_on_with_the_state_and_incompatible_sql_back_to_the_
     assert upgrade(world.streams, NAME).result == "unchanged"
 
     world.select = (
-        "SELECT id, amount * 3 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY id ORDER BY at) AS n FROM numbers) "
+        "SELECT id, amount * 3 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY id ORDER BY seen) AS n FROM numbers) "
         "WHERE n = 1"
     )
     fallen = upgrade(world.streams, NAME)
@@ -243,3 +262,59 @@ def test_compatible_sql_goes_on_with_the_state_and_incompatible_sql_back_to_the_
     assert reconcile(world.streams, NAME).action.kind == "leave"
     seen = status(world.streams, NAME)
     assert (seen.as_wanted, seen.changed, seen.state) == (True, True, "RUNNING")
+
+
+def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker and the JobManager die; one tick says so, the next one heals; commits are told once each."""
+    from c360_assets.defs.streaming import sensors
+    from c360_assets.resources.streams import StreamsResource
+
+    jobs = world.streams.jobs
+    monkeypatch.setattr("c360.streams.runner.load_jobs", lambda: jobs)
+    monkeypatch.setattr("c360.streams.runner.statements", world.render)
+    monkeypatch.setattr(sensors, "load_jobs", lambda: jobs)
+    monkeypatch.setattr(StreamsResource, "open", lambda _: contextlib.nullcontext(world.streams))
+    resources = {"streams": StreamsResource(home=str(world.settings.home))}
+    cursors: dict[str, str | None] = {}
+
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick(sensor: dg.SensorDefinition) -> list[Any]:
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursors.get(sensor.name), resources=resources, sensor_name=sensor.name
+            )
+            result = sensor(context)
+            assert isinstance(result, dg.SensorResult)
+            cursors[sensor.name] = result.cursor
+            for event in result.asset_events:
+                instance.report_runless_asset_event(event)
+            return list(result.asset_events)
+
+        [fine] = tick(sensors.stream_reconciler)
+        assert (fine.check_name, fine.passed) == ("running", True)
+        assert tick(sensors.stream_reconciler) == []
+        world.kill("flink-jobmanager", "flink-taskmanager")
+        [alert] = tick(sensors.stream_reconciler)
+        assert (alert.passed, alert.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        world.stack.up("flink")
+        [healed] = tick(sensors.stream_reconciler)
+        assert healed.passed
+        assert healed.description.startswith("wanted running: resume")
+        world.send()
+        assert world.arrived()
+        levels = {event.check_name: event.metadata["level"].value for event in tick(sensors.stream_health)}
+        assert set(levels) == {
+            *("lag", "checkpoint_age", "restarts", "commit_freshness", "event_time_freshness", "dead_letters")
+        }
+        assert levels["checkpoint_age"] == levels["commit_freshness"] == "ok"
+        assert levels["restarts"] in {"warn", "error"}
+        world.streams.stop(NAME)
+        told = tick(sensors.stream_snapshots)
+        assert tick(sensors.stream_snapshots) == []
+        cursors[sensors.stream_snapshots.name] = None  # a crash before the cursor was stored
+        assert tick(sensors.stream_snapshots) == []
+        history = world.snapshots()
+        assert [event.metadata["snapshot_id"].value for event in told] == [str(each.snapshot_id) for each in history]
+        assert sum(event.metadata["rows_added"].value for event in told) == world.sent
+        assert all(event.metadata["checkpoint_id"].value > 0 for event in told)
+        assert [event.passed for event in tick(sensors.stream_reconciler)] in ([], [True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from c360.contracts import get_contract, load_contracts
-from c360_assets.specs import asset_key, is_conformed, owner, pii_level, table_schema
+from c360_assets.specs import asset_key, is_conformed, is_streamed, owner, pii_level, table_schema
 
 SIDE_TABLES = ("silver.rejected", "silver.deduplicated")
 
@@ -13,7 +13,7 @@ SIDE_TABLES = ("silver.rejected", "silver.deduplicated")
 @dg.definitions
 def quality() -> dg.Definitions:
     """External assets: each silver run appends to them in its own step."""
-    feeding = [asset_key(name) for name, contract in load_contracts().items() if is_conformed(contract)]
+    feeding = [asset_key(name) for name, c in load_contracts().items() if is_conformed(c) and not is_streamed(name)]
     specs = [
         dg.AssetSpec(
             key=asset_key(name),

@@ -8,7 +8,7 @@ import dagster as dg
 
 from c360.contracts import load_contracts
 from c360_assets.resources.lake import LakehouseResource
-from c360_assets.specs import CATALOG_POOL, asset_key, is_conformed
+from c360_assets.specs import CATALOG_POOL, asset_key, is_conformed, is_streamed
 
 
 def balance_check(name: str) -> dg.AssetChecksDefinition:
@@ -40,5 +40,9 @@ def balance_check(name: str) -> dg.AssetChecksDefinition:
 def balance_checks() -> dg.Definitions:
     """One balance check per silver table that has a bronze source."""
     return dg.Definitions(
-        asset_checks=[balance_check(name) for name, contract in load_contracts().items() if is_conformed(contract)]
+        asset_checks=[
+            balance_check(name)
+            for name, contract in load_contracts().items()
+            if is_conformed(contract) and not is_streamed(name)
+        ]
     )
