@@ -82,9 +82,10 @@ class World:
             found = catalog.load_table(TABLE).scan().to_arrow()
         finally:
             catalog.close()
-        ids = found["id"].to_pylist()
-        assert len(ids) == len(set(ids))
-        return dict(zip(ids, found["amount"].to_pylist(), strict=True))
+        rows = found.to_pylist()
+        by_id = {int(row["id"]): float(row["amount"]) for row in rows}
+        assert len(by_id) == len(rows)
+        return by_id
 
     def snapshots(self) -> list[Any]:
         """Every snapshot of the table, oldest first."""
