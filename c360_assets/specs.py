@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from c360.contracts import get_contract, load_contracts
+from c360.contracts import load_contracts
+from c360.contracts.loader import load_stream_contracts
 from c360.contracts.model import Column, Contract
 from c360.streams.job import load_jobs
 
@@ -60,17 +61,15 @@ def is_conformed(contract: Contract) -> bool:
     return contract.layer == "silver" and len(contract.upstream) == 1
 
 
-def made_by_batch(contract: Contract) -> bool:
-    """True for a table that stands, directly or not, on landing files."""
-    return contract.source is not None or any(made_by_batch(get_contract(name)) for name in contract.upstream)
-
-
 def is_streamed(name: str) -> bool:
     """True for a table that only streaming jobs write."""
-    if not any(name in job.outputs for job in load_jobs().values()):
-        return False
-    contract = load_contracts().get(name)
-    return contract is None or not made_by_batch(contract)
+    contract = known_contract(name)
+    return any(name in job.outputs for job in load_jobs().values()) and (contract is None or contract.writer == "flink")
+
+
+def known_contract(name: str) -> Contract | None:
+    """The contract of a table of the batch or the streams, None if it has none."""
+    return load_stream_contracts().get(name) or load_contracts().get(name)
 
 
 def asset_arguments(contract: Contract) -> dict[str, Any]:

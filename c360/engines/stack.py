@@ -140,6 +140,18 @@ class Stack:
                 self._state.drop(name)
             return list(chosen)
 
+    def heal(self, *engines: str) -> list[str]:
+        """Start the processes of these engines again that were started here and have died; returns their names.
+
+        Raises:
+            EngineError: another command is at work here, a port is taken, or one does not start.
+        """
+        dead = [name for name, entry in self._state.entries().items() if not entry.alive()]
+        hurt = [engine for engine in engines if any(n == engine or n.startswith(f"{engine}-") for n in dead)]
+        if hurt:
+            self.up(*hurt, exist_ok=True)
+        return [name for name in dead if any(name == each or name.startswith(f"{each}-") for each in hurt)]
+
     def status(self) -> list[EngineStatus]:
         """Every process that this folder's stack has started and not ended."""
         return [_look(entry) for entry in self._state.entries().values()]

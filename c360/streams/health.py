@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from c360.streams.job import REFUSED
 from c360.streams.record import id_prefix
 from c360.streams.snapshots import later
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from c360.streams.status import Status
 
 Level = Literal["ok", "unknown", "warn", "error"]
-DEAD_LETTERS = "silver.dead_letters"
-"""Where streams put what they cannot use; without that table the check says so."""
 WINDOW = timedelta(minutes=15)
 CHECKS = {
     "lag": "Records that wait in the topics.",
@@ -104,7 +103,7 @@ def _judged(check: str, value: float | None, limits: Limits, text: str) -> Findi
 
 def _dead(dead: tuple[int, int] | None) -> Finding:
     if dead is None:
-        return Finding("dead_letters", "unknown", f"there is no table {DEAD_LETTERS}", limits=DEAD_SHARE)
+        return Finding("dead_letters", "unknown", f"there is no table {REFUSED}", limits=DEAD_SHARE)
     letters, received = dead
     share = letters / max(letters, received, 1)
     return Finding(
@@ -114,11 +113,11 @@ def _dead(dead: tuple[int, int] | None) -> Finding:
 
 def dead_letters(lake: Lakehouse, job: StreamJob, now: datetime) -> tuple[int, int] | None:
     """Rows that the stream added to the dead letters and to its first layer within the window; None without table."""
-    if not lake.exists(DEAD_LETTERS):
+    if not lake.exists(REFUSED):
         return None
-    outputs = [name for name in job.outputs if name != DEAD_LETTERS]
+    outputs = [name for name in job.outputs if name != REFUSED]
     received = [name for name in outputs if name.startswith("bronze.")] or outputs
-    return _added(lake, job.name, DEAD_LETTERS, now), sum(_added(lake, job.name, name, now) for name in received)
+    return _added(lake, job.name, REFUSED, now), sum(_added(lake, job.name, name, now) for name in received)
 
 
 def _added(lake: Lakehouse, stream: str, table: str, now: datetime) -> int:

@@ -53,12 +53,12 @@ class StreamJob:
     folder: Path
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    parallelism: int
-    checkpoint_seconds: float
-    state_ttl_hours: float
-    wanted: Literal["running", "stopped"]
-    family: str
-    window_seconds: int
+    parallelism: int = 1
+    checkpoint_seconds: float = 10.0
+    state_ttl_hours: float = 24.0
+    wanted: Literal["running", "stopped"] = "running"
+    family: str = "raw_topic"
+    window_seconds: int = 300
 
     @property
     def measure(self) -> str:

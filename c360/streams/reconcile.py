@@ -11,6 +11,7 @@ from c360.streams.decide import Action, decide
 from c360.streams.states import read_state
 
 if TYPE_CHECKING:
+    from c360.settings import Settings
     from c360.streams.runner import Sight, Streams
 
 SAVEPOINT_S = 20.0
@@ -31,6 +32,16 @@ class Outcome:
     def ok(self) -> bool:
         """Whether nobody needs to hear of it."""
         return self.error is None and not self.action.alert
+
+
+def heal(settings: Settings) -> list[str]:
+    """Start Kafka, registry and Flink processes of this home again that have died; their names.
+
+    What a cluster elsewhere runs is left to that cluster. Raises EngineError if one does not start.
+    """
+    from c360.engines.stack import Stack
+
+    return Stack(settings).heal("kafka", "registry", "flink")
 
 
 def reconcile(streams: Streams, name: str) -> Outcome:

@@ -1,7 +1,7 @@
 """Brings the tables of a stream to what batch computes: late events into their windows, and whatever else differs.
 
-Flink goes on appending meanwhile: only rows that differ are replaced, in one commit that begins again on newer metadata.
-A second run finds nothing to do.
+Flink goes on appending meanwhile: only rows that differ are replaced, in one commit, which begins again on newer
+metadata. A second run finds nothing to do.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from c360.contracts.loader import load_stream_contracts
 from c360.engines.flink_conf import catalog_ddl, quoted
 from c360.engines.flink_sql import sql_session
 from c360.errors import C360Error, StreamError
@@ -198,6 +199,7 @@ class Streams:
             guards.refuse_older(job.name, state, sight.commits)
         elif not fresh:
             guards.refuse_stateless(job.name, sight.commits, record.fresh_since)
+        self._ensure_tables(job)
         job_id = new_job_id(job.name, now)
         record = replace(
             record, statements=texts, fingerprint=mark, fresh_since=job_id if fresh else record.fresh_since
@@ -254,6 +256,14 @@ class Streams:
             for text in (*texts[:-1], *last, texts[-1]):
                 statement = catalog_ddl(self.settings) if text == CATALOG else text
                 session.execute(statement, timeout=max(1.0, deadline - time.monotonic()))
+
+    def _ensure_tables(self, job: StreamJob) -> None:
+        # By their contracts, before Flink would fail on a table that is not there.
+        tables = load_stream_contracts()
+        with self._lake() as lake:
+            for table in job.outputs:
+                if table in tables:
+                    lake.ensure(tables[table])
 
     def _require_ready(self, sight: Sight) -> None:
         if sight.unready:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from string import Template
@@ -39,13 +38,6 @@ def statements(job: StreamJob, settings: Settings) -> list[str]:
     definitions, inserts = _body(job, settings)
     together = "EXECUTE STATEMENT SET BEGIN\n" + ";\n".join(inserts) + ";\nEND"
     return [catalog_ddl(settings), *_options(job), *functions, *definitions, together]
-
-
-def fingerprint(job: StreamJob, settings: Settings) -> str:
-    """A hash of all that decides what the job computes: its SQL, options and functions, but no address or secret."""
-    definitions, inserts = _body(job, settings)
-    text = "\n".join([functions_jar(settings).name, *_options(job), *definitions, *inserts])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _options(job: StreamJob) -> list[str]:

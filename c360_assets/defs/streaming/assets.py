@@ -6,10 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from c360.contracts import load_contracts
 from c360.contracts.topic import load_topics
 from c360.streams.job import StreamJob, load_jobs
-from c360_assets.specs import asset_key, is_streamed, owner, pii_level, table_schema
+from c360_assets.specs import asset_key, is_streamed, known_contract, owner, pii_level, table_schema
 
 
 def stream_key(name: str) -> dg.AssetKey:
@@ -53,7 +52,7 @@ def table_spec(name: str, jobs: list[StreamJob]) -> dg.AssetSpec:
     """A table that streams append to: described by its contract where it has one."""
     topics = sorted({topic for job in jobs for topic in job.inputs})
     deps = [*(stream_key(job.name) for job in jobs), *(topic_key(topic) for topic in topics)]
-    layer, contract = name.split(".", maxsplit=1)[0], load_contracts().get(name)
+    layer, contract = name.split(".", maxsplit=1)[0], known_contract(name)
     if contract is None:
         return dg.AssetSpec(
             asset_key(name),

@@ -27,10 +27,15 @@ COMMITS_PER_TICK = 200
 def stream_reconciler(context: dg.SensorEvaluationContext, streams: StreamsResource) -> dg.SensorResult:
     """One step for each stream."""
     from c360.streams.decide import CHANGES
-    from c360.streams.reconcile import reconcile
+    from c360.streams.reconcile import heal, reconcile
 
     told, until = Told.load(context.cursor), time.monotonic() + TICK_BUDGET_S
     events: list[Any] = []
+    try:
+        for name in heal(streams.settings()):
+            context.log.info("%s had died and was started again", name)
+    except C360Error as error:
+        context.log.warning("%s", error)
     with streams.open() as opened:
         names = list(opened.jobs)
         first = names.index(told.next) if told.next in names else 0

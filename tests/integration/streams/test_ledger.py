@@ -1,0 +1,251 @@
+"""A play with every kind of defect through the real streams, with kills in the middle, against its ledger.
+
+The tests share one running set, in the order of the file. TEST_STREAM_EVENTS=1000000 plays at full size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+import pytest
+from confluent_kafka import Consumer
+
+from c360.contracts.topic import load_topics
+from c360.engines.stack import Stack
+from c360.events import EventProducer, KafkaAdminManager, ProducerConfig
+from c360.events.crypto import key_ring
+from c360.lakehouse import Lakehouse
+from c360.settings import Settings
+from c360.streams.job import METRICS
+from c360.streams.parity import metrics_parity, silver_parity
+from c360.streams.reconcile import heal, reconcile
+from c360.streams.repair import fold, recompute_metrics
+from c360.streams.runner import Streams
+from mock_data.company import company_of
+from mock_data.play import Played, play
+from mock_data.play_source import source
+from tests.conftest import free_port
+from tests.integration.streams.expected import Expected
+from tests.unit.engines.engine_specs import gone, tagged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+EVENTS = int(os.environ.get("TEST_STREAM_EVENTS", "60000"))
+STREAMS = {"events": "raw-events", "transactions": "raw-transactions"}
+SILVER = {"events": "silver.user_action_events", "transactions": "silver.transaction_events"}
+BRONZE = {"events": "bronze.raw_events", "transactions": "bronze.raw_transactions"}
+WAIT_S = 120 + EVENTS / 5000
+
+
+class World:
+    """Kafka and Flink of this test's own, the two streams, and PyIceberg's view of what they write."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.settings = stack, stack.settings
+        self.streams = Streams(self.settings)
+        self.ledger = self.settings.home / "ledger"
+
+    def read(self, table: str, *columns: str) -> pl.DataFrame:
+        with Lakehouse(self.settings) as lake:
+            return pl.DataFrame(pl.from_arrow(lake.read(table, columns=columns or None)))
+
+    def of(self, table: str, stream: str, *columns: str) -> pl.DataFrame:
+        """Rows of a table that several streams share."""
+        rows = self.read(table, "source_topic", *columns)
+        return rows.filter(pl.col("source_topic") == STREAMS[stream]).drop("source_topic")
+
+    def kill(self, name: str) -> None:
+        pid = {engine.name: engine.pid for engine in self.stack.status()}[name]
+        os.kill(pid, signal.SIGKILL)
+
+    def tick(self) -> None:
+        """What the reconciling sensor does."""
+        heal(self.settings)
+        for name in STREAMS:
+            reconcile(self.streams, name)
+
+    def rows(self, stream: str) -> int:
+        with Lakehouse(self.settings) as lake:
+            return lake.row_count(BRONZE[stream]) if lake.exists(BRONZE[stream]) else 0
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    home = tmp_path_factory.mktemp("ledger")
+    stack = Stack(Settings.model_validate({"home": home, "flink_slots": 2, **ports}))
+    started: list[Any] = []
+    try:
+        stack.up("kafka", "flink")
+        admin = KafkaAdminManager(stack.settings.kafka_servers)
+        admin.apply(admin.plan(load_topics().values()))
+        world = World(stack)
+        yield world
+        world.streams.close()
+    finally:
+        started = tagged(stack.settings)
+        stack.down()
+    assert [process for process in started if not gone(process.pid)] == []
+
+
+@pytest.fixture(scope="module")
+def played(world: World) -> Played:
+    """The play, and the streams that read it while TaskManager and JobManager are killed."""
+    of = source(company_of(EVENTS / 300_000, 11, date(2025, 1, 1), 365))
+    for name in STREAMS:
+        world.streams.start(name)
+    made: list[Played] = []
+
+    def run() -> None:
+        config = ProducerConfig(world.settings.kafka_servers, "throughput")
+        with EventProducer(config, None, key_ring(world.settings)) as producer:
+            now = datetime.now(UTC)
+            span = timedelta(days=2)
+            made.append(play(of, producer, world.ledger, until=now, span=span, limit=EVENTS, rate=EVENTS / 25))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    for at, victim in ((8, "flink-taskmanager"), (16, "flink-jobmanager")):
+        wait_until(lambda at=at: sum(map(world.rows, STREAMS)) > EVENTS * at / 100, WAIT_S)
+        world.kill(victim)
+        world.tick()
+    thread.join()
+    deadline = time.monotonic() + WAIT_S
+    while any(world.rows(name) < len(expected(world, name).places) for name in STREAMS):
+        assert time.monotonic() < deadline, {name: world.rows(name) for name in STREAMS}
+        world.tick()
+        time.sleep(2)
+    time.sleep(25)  # the last windows and side tables come with the next checkpoints
+    return made[0]
+
+
+def wait_until(done: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def expected(world: World, stream: str) -> Expected:
+    return Expected.of(STREAMS[stream], world.ledger)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_message_is_where_the_ledger_says_and_only_there(world: World, played: Played, stream: str) -> None:
+    assert played.errors == {}
+    truth = expected(world, stream)
+    places = ("kafka_partition", "kafka_offset")
+
+    bronze = list(world.read(BRONZE[stream], *places).iter_rows())
+    assert len(bronze) == len(truth.places)
+    assert set(bronze) == truth.places
+
+    silver = list(world.read(SILVER[stream], "event_id", *places).iter_rows())
+    assert len(silver) == len(truth.accepted)
+    assert set(silver) == truth.accepted
+
+    refused = list(world.of("silver.dead_letters", stream, *places, "reason").iter_rows())
+    assert len(refused) == len(truth.refused)
+    assert set(refused) == truth.refused
+
+    late = list(world.of("silver.late_events", stream, "event_id", *places).iter_rows())
+    assert len(late) == len(truth.late) > 0
+    assert set(late) == truth.late
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_closed_windows_are_those_of_the_ledger(world: World, played: Played, stream: str) -> None:
+    columns = ("window_start", "event_type", "event_count", "value_count", "value_sum")
+    found = world.of(METRICS, stream, *columns, "window_end")
+    truth = expected(world, stream)
+    arrived = truth.rows.group_by("partition").agg(pl.col("arrived").max()).get_column("arrived").min()
+    closed = found.get_column("window_end").max()
+    assert isinstance(arrived, datetime)
+    assert isinstance(closed, datetime)
+    # What the slowest partition has passed by more than its lateness and a window must be closed.
+    assert closed >= arrived - timedelta(minutes=15)
+    wanted = truth.metrics(until=closed)
+    got = found.select(columns).sort("window_start", "event_type")
+    assert got.with_columns(pl.col("value_sum").fill_null(0)).equals(wanted)
+    assert wanted.height > 500
+
+
+def test_dead_letters_are_in_kafka_once_with_their_reason_and_place(world: World, played: Played) -> None:
+    consumer = Consumer({
+        "bootstrap.servers": world.settings.kafka_servers, "group.id": "test", "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest", "enable.partition.eof": True,
+    })  # fmt: skip
+    consumer.subscribe(["events.dlq"])
+    found: list[tuple[str, int, int, str]] = []
+    ended: set[int] = set()
+    partitions = len(consumer.list_topics("events.dlq").topics["events.dlq"].partitions)
+    while len(ended) < partitions:
+        message = consumer.poll(20)
+        assert message is not None
+        error = message.error()
+        if error is not None:
+            ended.add(int(message.partition() or 0))
+            continue
+        told = {str(pair[0]): pair[1].decode() for pair in cast("Any", message.headers())}
+        place = (told["source_topic"], int(told["source_partition"]), int(told["source_offset"]))
+        found.append((*place, told["error_class"]))
+    consumer.close()
+    wanted = {(topic, *row) for name, topic in STREAMS.items() for row in expected(world, name).refused}
+    assert len(found) == len(wanted)
+    assert set(found) == wanted
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_batch_equals_stream_once_late_events_are_folded_in(world: World, played: Played, stream: str) -> None:
+    job = world.streams.job(stream)
+    with Lakehouse(world.settings) as lake:
+        assert silver_parity(lake, job).total == 0
+        before = metrics_parity(lake, job)
+        assert before.total > 0
+        assert before.unexplained == 0
+        assert fold(lake, job, "test") == before.total
+        assert metrics_parity(lake, job).total == 0
+        assert fold(lake, job, "test") == 0
+    columns = ("window_start", "event_type", "event_count", "value_count", "value_sum")
+    found = world.of(METRICS, stream, *columns, "window_end")
+    wanted = expected(world, stream).metrics(late=True, until=found.get_column("window_end").max())  # type: ignore[arg-type]
+    got = found.select(columns).sort("window_start", "event_type")
+    assert got.with_columns(pl.col("value_sum").fill_null(0)).equals(wanted)
+
+
+def test_an_injected_discrepancy_is_red_until_it_is_repaired(world: World, played: Played) -> None:
+    job = world.streams.job("events")
+    late = expected(world, "events")
+    touched = late.rows.filter("late").get_column("event_timestamp").dt.truncate("5m").unique()
+    windows = world.of(METRICS, "events", "window_start").get_column("window_start")
+    window = windows.filter(~windows.is_in(touched.implode()))[0]
+    with Lakehouse(world.settings) as lake:
+        lake.table(METRICS).delete(f"source_topic = 'raw-events' and window_start = '{window.isoformat()}'")
+        red = metrics_parity(lake, job)
+        assert red.unexplained == red.total > 0
+        assert {row["window_start"] for row in red.missing.to_dicts()} == {window}
+        assert recompute_metrics(lake, job, "test") == red.total
+        assert metrics_parity(lake, job).total == 0
+
+
+def test_a_stopped_stream_resumes_from_its_savepoint_and_counts_nothing_twice(world: World, played: Played) -> None:
+    before = world.rows("events")
+    savepoint = world.streams.stop("events")
+    assert savepoint is not None
+    assert (Path(savepoint.removeprefix("file:")) / "_metadata").exists()
+    world.tick()
+    assert not world.streams.look("events").active
+    world.streams.start("events")
+    time.sleep(15)
+    assert world.rows("events") == before
+    with Lakehouse(world.settings) as lake:
+        assert silver_parity(lake, world.streams.job("events")).total == 0
