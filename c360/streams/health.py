@@ -81,7 +81,7 @@ def judge(
 ) -> list[Finding]:
     """All checks of a stream. ``restarts`` are those of the window, ``dead`` its dead letters and its rows received."""
     if seen.wanted == "stopped":
-        return [Finding(check, "ok", f"not judged: {seen.wanted_by} wants it stopped") for check in CHECKS]
+        return [Finding(check, "ok", f"not judged: it is wanted stopped ({seen.wanted_by})") for check in CHECKS]
     dead_share = _dead(dead)
     ages = [(now - c.committed_at).total_seconds() for c in commits if c.known]
     watermark = (now - seen.watermark).total_seconds() if seen.watermark else None

@@ -12,7 +12,8 @@ from c360.streams.states import read_state
 
 if TYPE_CHECKING:
     from c360.settings import Settings
-    from c360.streams.runner import Sight, Streams
+    from c360.streams.runner import Streams
+    from c360.streams.sight import Sight
 
 SAVEPOINT_S = 20.0
 HEALTHY_AFTER_S = 60.0

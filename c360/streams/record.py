@@ -73,7 +73,8 @@ class Record:
 
     ``wanted`` overrides the job's own; ``wanted_by`` says why. ``statements`` are those of ``fingerprint``, the SQL
     that runs or ran last. ``failures`` counts starts in a row that came to nothing. ``fresh_since`` is the first job
-    id after a person has accepted to begin without state.
+    id after a person has accepted to begin without state. ``ending`` is the job that this product has ended itself,
+    written down before it does: a command that dies between two jobs is told from a person in Flink's own UI.
     """
 
     stream: str
@@ -88,6 +89,7 @@ class Record:
     failed_job: str = ""
     failure: str = ""
     fresh_since: str = ""
+    ending: str = ""
 
     @property
     def newest(self) -> Launch | None:

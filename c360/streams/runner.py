@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ from c360.engines.flink_conf import catalog_ddl, quoted
 from c360.engines.flink_sql import sql_session
 from c360.errors import C360Error, StreamError
 from c360.streams import guards, sinks
-from c360.streams.decide import Observed
 from c360.streams.flink import FlinkClient
 from c360.streams.job import load_jobs
 from c360.streams.record import Launch, Record, Records, Savepoint, id_prefix, new_job_id
+from c360.streams.sight import Sight
 from c360.streams.sql import statements
 from c360.streams.states import State, find_states, read_state
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     from c360.lakehouse import Lakehouse
     from c360.settings import Settings
-    from c360.streams.flink import FlinkJob
     from c360.streams.job import StreamJob
-    from c360.streams.record import Wanted
     from c360.streams.sinks import SinkCommit
 
     Render = Callable[[StreamJob, Settings], list[str]]
@@ -36,53 +34,6 @@ CATALOG = "@catalog"
 PATIENCE_S = 30.0
 SUBMIT_S = 40.0
 REQUEST_S = 20.0
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A stream with everything that is known of it at one moment."""
-
-    job: StreamJob
-    record: Record
-    jobs: tuple[FlinkJob, ...]
-    states: tuple[State, ...]
-    commits: tuple[SinkCommit, ...]
-    unready: str | None
-
-    @property
-    def wanted(self) -> Wanted:
-        """What a person wants, else what the job's folder says."""
-        return self.record.wanted or self.job.wanted
-
-    @property
-    def active(self) -> tuple[FlinkJob, ...]:
-        """Its jobs that have not ended."""
-        return tuple(job for job in self.jobs if job.active)
-
-    def observed(self, now: datetime) -> Observed:
-        """As :func:`c360.streams.decide.decide` wants it."""
-        record, newest = self.record, self.record.newest
-        known = {job.id: job.state for job in self.jobs if not job.active}
-        unconfirmed = newest is not None and not newest.confirmed and record.failed_job != newest.job_id
-        return Observed(
-            unready=self.unready,
-            active=self.active,
-            newest=newest.job_id if newest else None,
-            ended=known.get(newest.job_id) if newest else None,
-            unconfirmed_s=(now - newest.at).total_seconds() if newest and unconfirmed else None,
-            state=self.states[0].path if self.states else None,
-            committed=self._committed(),
-            failures=record.failures,
-            since_failure_s=now.timestamp() - record.failed_at if record.failures else 0.0,
-            failure=record.failure,
-        )
-
-    def _committed(self) -> bool:
-        try:
-            guards.refuse_stateless(self.job.name, self.commits, self.record.fresh_since)
-        except StreamError:
-            return True
-        return False
 
 
 class Streams:
@@ -176,6 +127,7 @@ class Streams:
 
     def stop_job(self, record: Record, job_id: str, timeout: float = 60.0) -> str:
         """End one job with a savepoint and write that down (under the lock)."""
+        self.records.write(replace(self.records.read(record.stream), ending=job_id))
         path = self.flink.stop_with_savepoint(job_id, timeout)
         self.records.write(replace(self.records.read(record.stream), savepoint=Savepoint(path, job_id)))
         return path

@@ -10,7 +10,8 @@ from c360.streams.decide import decide
 from c360.streams.runner import fingerprint_of
 
 if TYPE_CHECKING:
-    from c360.streams.runner import Sight, Streams
+    from c360.streams.runner import Streams
+    from c360.streams.sight import Sight
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from c360.streams.runner import PATIENCE_S, fingerprint_of
 from c360.streams.states import State, find_states, read_state
 
 if TYPE_CHECKING:
-    from c360.streams.runner import Sight, Streams
+    from c360.streams.runner import Streams
+    from c360.streams.sight import Sight
 
 PROVEN_S = 60.0
 
@@ -85,7 +86,8 @@ def _fall_back(streams: Streams, name: str, old: tuple[tuple[str, ...], str], er
 def _cleared(streams: Streams, name: str, old: tuple[tuple[str, ...], str]) -> Sight:
     """The stream after the new job has gone, with the old SQL as the one to resume if this command dies here."""
     record = streams.records.read(name)
-    streams.records.write(replace(record, statements=old[0], fingerprint=old[1]))
+    newest = record.newest.job_id if record.newest else ""
+    streams.records.write(replace(record, statements=old[0], fingerprint=old[1], ending=newest))
     for job in streams.look(name).active:
         streams.flink.cancel(job.id)
     return streams.look(name)

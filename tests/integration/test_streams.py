@@ -301,6 +301,8 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
         [healed] = tick(sensors.stream_reconciler)
         assert healed.passed
         assert healed.description.startswith("wanted running: resume")
+        [left] = tick(sensors.stream_reconciler)
+        assert left.description.startswith("wanted running: leave")
         world.send()
         assert world.arrived()
         levels = {event.check_name: event.metadata["level"].value for event in tick(sensors.stream_health)}
@@ -318,4 +320,5 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
         assert [event.metadata["snapshot_id"].value for event in told] == [str(each.snapshot_id) for each in history]
         assert sum(event.metadata["rows_added"].value for event in told) == world.sent
         assert all(event.metadata["checkpoint_id"].value > 0 for event in told)
-        assert [event.passed for event in tick(sensors.stream_reconciler)] in ([], [True])
+        [stopped] = tick(sensors.stream_reconciler)
+        assert (stopped.passed, stopped.description) == (True, "wanted stopped: leave: it is wanted stopped")

@@ -44,13 +44,14 @@ class Told:
         """As a cursor."""
         return json.dumps(self.__dict__)
 
-    def is_news(self, stream: str, finding: Finding, *, changed: bool = False) -> bool:
-        """Whether a finding must be told: another level than before, something was done, or long not told."""
+    def is_news(self, stream: str, finding: Finding, mark: str = "") -> bool:
+        """Whether a finding must be told: another level or ``mark`` than before, or long not told."""
         key, now = f"{stream}/{finding.check}", time.time()
         level, at = self.levels.get(key, ["", 0.0])
-        if level == finding.level and not changed and now - at < REPEAT_S:
+        said = f"{finding.level} {mark}".strip()
+        if level == said and now - at < REPEAT_S:
             return False
-        self.levels[key] = [finding.level, now]
+        self.levels[key] = [said, now]
         return True
 
     def restarts(self, streams: Streams, name: str, record: Record) -> int:

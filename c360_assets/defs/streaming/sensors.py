@@ -49,7 +49,7 @@ def stream_reconciler(context: dg.SensorEvaluationContext, streams: StreamsResou
             if outcome.action.kind in CHANGES or not outcome.ok:
                 context.log.info("%s: %s %s", name, text, outcome.job_id or "")
             finding = running_finding(outcome.wanted, ok=outcome.ok, text=text)
-            if told.is_news(name, finding, changed=outcome.action.kind in CHANGES):
+            if told.is_news(name, finding, f"{outcome.wanted} {outcome.action.kind}"):
                 events.append(dg.AssetCheckEvaluation(**evaluation(name, finding)))
     return dg.SensorResult(asset_events=events, cursor=told.dump())
 

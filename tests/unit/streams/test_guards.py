@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,11 @@ import pytest
 
 from c360.errors import StreamError
 from c360.streams import guards
+from c360.streams.decide import decide
 from c360.streams.flink import FlinkJob
+from c360.streams.job import StreamJob
 from c360.streams.record import Launch, Record, Records, Savepoint, chosen_at, id_prefix, new_job_id
+from c360.streams.sight import Sight
 from c360.streams.sinks import SinkCommit
 from c360.streams.states import State, find_states, read_state
 
@@ -154,3 +158,14 @@ def test_record_comes_back_as_written_and_is_its_owners(tmp_path: Path) -> None:
     records.path("orders").write_text("{")
     with pytest.raises(StreamError, match=r"cannot be read.*delete it"):
         records.read("orders")
+
+
+def test_job_that_this_product_ended_itself_is_resumed_and_not_held() -> None:
+    job = StreamJob("orders", "", Path(), ("t",), ("silver.orders",))
+    gone = FlinkJob(FIRST, "orders", "FINISHED", NOON)
+    record = Record("orders", "running", launches=(Launch(FIRST, "f", confirmed=True),))
+    taken = (state(FIRST, 7),)
+    by_person = Sight(job, record, (gone,), taken, (), None)
+    assert decide("running", by_person.observed(NOON)).kind == "hold"
+    by_upgrade = replace(by_person, record=replace(record, ending=FIRST))
+    assert decide("running", by_upgrade.observed(NOON)).kind == "resume"
