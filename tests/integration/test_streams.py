@@ -201,6 +201,17 @@ def test_cancelled_in_flinks_own_ui_it_is_held_and_said(world: World) -> None:
     assert world.arrived()
 
 
+def test_upgrade_that_died_between_two_jobs_is_resumed_from_its_savepoint(world: World) -> None:
+    [job] = world.running()
+    savepoint = world.streams.stop_job(world.streams.records.read(NAME), job)
+    assert eventually(lambda: world.active() == [], 30)
+    resumed = reconcile(world.streams, NAME)
+    assert (resumed.action.kind, resumed.error) == ("resume", None)
+    assert Path(str(resumed.action.path)).samefile(savepoint.removeprefix("file:"))
+    world.send()
+    assert world.arrived()
+
+
 def test_state_older_than_the_tables_is_refused(world: World) -> None:
     savepoint = world.streams.stop(NAME)
     world.streams.start(NAME)
