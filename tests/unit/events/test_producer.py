@@ -24,7 +24,10 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, str | None, Callable[..., None]]] = []
 
-    def produce(self, topic: str, value: bytes, key: str | None, on_delivery: Callable[..., None]) -> None:
+    def produce(
+        self, topic: str, value: bytes, key: str | None, on_delivery: Callable[..., None], timestamp: int
+    ) -> None:
+        assert timestamp == 0
         self.sent.append((topic, value, key, on_delivery))
 
     def poll(self, _timeout: float) -> int:
