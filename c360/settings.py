@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     flink_port: int = Field(default=8081, ge=1024, le=65535)
     flink_gateway_port: int = Field(default=8083, ge=1024, le=65535)
     flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
-    flink_memory_mb: int = Field(default=1728, ge=1280)
-    flink_slots: int = Field(default=4, ge=1, le=64)
+    flink_memory_mb: int = Field(default=2048, ge=1280)
+    flink_slots: int = Field(default=6, ge=1, le=64)
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
