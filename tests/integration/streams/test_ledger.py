@@ -6,7 +6,6 @@ The tests share one running set, in the order of the file. TEST_STREAM_EVENTS=10
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -17,26 +16,19 @@ import polars as pl
 import pytest
 from confluent_kafka import Consumer
 
-from c360.contracts.topic import load_topics
-from c360.engines.stack import Stack
-from c360.events import EventProducer, KafkaAdminManager, ProducerConfig
+from c360.events import EventProducer, ProducerConfig
 from c360.events.crypto import key_ring
 from c360.lakehouse import Lakehouse
-from c360.settings import Settings
 from c360.streams.job import METRICS
 from c360.streams.parity import metrics_parity, silver_parity
-from c360.streams.reconcile import heal, reconcile
 from c360.streams.repair import fold, recompute_metrics
-from c360.streams.runner import Streams
 from mock_data.company import company_of
 from mock_data.play import Played, play
 from mock_data.play_source import source
-from tests.conftest import free_port
 from tests.integration.streams.expected import Expected
-from tests.unit.engines.engine_specs import gone, tagged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.integration.streams.conftest import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 EVENTS = int(os.environ.get("TEST_STREAM_EVENTS", "60000"))
@@ -44,57 +36,6 @@ STREAMS = {"events": "raw-events", "transactions": "raw-transactions"}
 SILVER = {"events": "silver.user_action_events", "transactions": "silver.transaction_events"}
 BRONZE = {"events": "bronze.raw_events", "transactions": "bronze.raw_transactions"}
 WAIT_S = 120 + EVENTS / 5000
-
-
-class World:
-    """Kafka and Flink of this test's own, the two streams, and PyIceberg's view of what they write."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack, self.settings = stack, stack.settings
-        self.streams = Streams(self.settings)
-        self.ledger = self.settings.home / "ledger"
-
-    def read(self, table: str, *columns: str) -> pl.DataFrame:
-        with Lakehouse(self.settings) as lake:
-            return pl.DataFrame(pl.from_arrow(lake.read(table, columns=columns or None)))
-
-    def of(self, table: str, stream: str, *columns: str) -> pl.DataFrame:
-        """Rows of a table that several streams share."""
-        rows = self.read(table, "source_topic", *columns)
-        return rows.filter(pl.col("source_topic") == STREAMS[stream]).drop("source_topic")
-
-    def kill(self, name: str) -> None:
-        pid = {engine.name: engine.pid for engine in self.stack.status()}[name]
-        os.kill(pid, signal.SIGKILL)
-
-    def tick(self) -> None:
-        """What the reconciling sensor does."""
-        heal(self.settings)
-        for name in STREAMS:
-            reconcile(self.streams, name)
-
-    def rows(self, stream: str) -> int:
-        with Lakehouse(self.settings) as lake:
-            return lake.row_count(BRONZE[stream]) if lake.exists(BRONZE[stream]) else 0
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
-    home = tmp_path_factory.mktemp("ledger")
-    stack = Stack(Settings.model_validate({"home": home, "flink_slots": 2, **ports}))
-    started: list[Any] = []
-    try:
-        stack.up("kafka", "flink")
-        admin = KafkaAdminManager(stack.settings.kafka_servers)
-        admin.apply(admin.plan(load_topics().values()))
-        world = World(stack)
-        yield world
-        world.streams.close()
-    finally:
-        started = tagged(stack.settings)
-        stack.down()
-    assert [process for process in started if not gone(process.pid)] == []
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +56,14 @@ def played(world: World) -> Played:
     thread = threading.Thread(target=run)
     thread.start()
     for at, victim in ((8, "flink-taskmanager"), (16, "flink-jobmanager")):
-        wait_until(lambda at=at: sum(map(world.rows, STREAMS)) > EVENTS * at / 100, WAIT_S)
+        wait_until(lambda at=at: sum(map(world.rows, BRONZE.values())) > EVENTS * at / 100, WAIT_S)
         world.kill(victim)
-        world.tick()
+        world.tick(*STREAMS)
     thread.join()
     deadline = time.monotonic() + WAIT_S
-    while any(world.rows(name) < len(expected(world, name).places) for name in STREAMS):
-        assert time.monotonic() < deadline, {name: world.rows(name) for name in STREAMS}
-        world.tick()
+    while any(world.rows(BRONZE[name]) < len(expected(world, name).places) for name in STREAMS):
+        assert time.monotonic() < deadline, {name: world.rows(BRONZE[name]) for name in STREAMS}
+        world.tick(*STREAMS)
         time.sleep(2)
     time.sleep(25)  # the last windows and side tables come with the next checkpoints
     return made[0]
@@ -153,11 +94,11 @@ def test_every_message_is_where_the_ledger_says_and_only_there(world: World, pla
     assert len(silver) == len(truth.accepted)
     assert set(silver) == truth.accepted
 
-    refused = list(world.of("silver.dead_letters", stream, *places, "reason").iter_rows())
+    refused = list(world.of("silver.dead_letters", STREAMS[stream], *places, "reason").iter_rows())
     assert len(refused) == len(truth.refused)
     assert set(refused) == truth.refused
 
-    late = list(world.of("silver.late_events", stream, "event_id", *places).iter_rows())
+    late = list(world.of("silver.late_events", STREAMS[stream], "event_id", *places).iter_rows())
     assert len(late) == len(truth.late) > 0
     assert set(late) == truth.late
 
@@ -165,7 +106,7 @@ def test_every_message_is_where_the_ledger_says_and_only_there(world: World, pla
 @pytest.mark.parametrize("stream", STREAMS)
 def test_closed_windows_are_those_of_the_ledger(world: World, played: Played, stream: str) -> None:
     columns = ("window_start", "event_type", "event_count", "value_count", "value_sum")
-    found = world.of(METRICS, stream, *columns, "window_end")
+    found = world.of(METRICS, STREAMS[stream], *columns, "window_end")
     truth = expected(world, stream)
     arrived = truth.rows.group_by("partition").agg(pl.col("arrived").max()).get_column("arrived").min()
     closed = found.get_column("window_end").max()
@@ -216,7 +157,7 @@ def test_batch_equals_stream_once_late_events_are_folded_in(world: World, played
         assert metrics_parity(lake, job).total == 0
         assert fold(lake, job, "test") == 0
     columns = ("window_start", "event_type", "event_count", "value_count", "value_sum")
-    found = world.of(METRICS, stream, *columns, "window_end")
+    found = world.of(METRICS, STREAMS[stream], *columns, "window_end")
     wanted = expected(world, stream).metrics(late=True, until=found.get_column("window_end").max())  # type: ignore[arg-type]
     got = found.select(columns).sort("window_start", "event_type")
     assert got.with_columns(pl.col("value_sum").fill_null(0)).equals(wanted)
@@ -226,7 +167,7 @@ def test_an_injected_discrepancy_is_red_until_it_is_repaired(world: World, playe
     job = world.streams.job("events")
     late = expected(world, "events")
     touched = late.rows.filter("late").get_column("event_timestamp").dt.truncate("5m").unique()
-    windows = world.of(METRICS, "events", "window_start").get_column("window_start")
+    windows = world.of(METRICS, "raw-events", "window_start").get_column("window_start")
     window = windows.filter(~windows.is_in(touched.implode()))[0]
     with Lakehouse(world.settings) as lake:
         lake.table(METRICS).delete(f"source_topic = 'raw-events' and window_start = '{window.isoformat()}'")
@@ -238,14 +179,14 @@ def test_an_injected_discrepancy_is_red_until_it_is_repaired(world: World, playe
 
 
 def test_a_stopped_stream_resumes_from_its_savepoint_and_counts_nothing_twice(world: World, played: Played) -> None:
-    before = world.rows("events")
+    before = world.rows(BRONZE["events"])
     savepoint = world.streams.stop("events")
     assert savepoint is not None
     assert (Path(savepoint.removeprefix("file:")) / "_metadata").exists()
-    world.tick()
+    world.tick(*STREAMS)
     assert not world.streams.look("events").active
     world.streams.start("events")
     time.sleep(15)
-    assert world.rows("events") == before
+    assert world.rows(BRONZE["events"]) == before
     with Lakehouse(world.settings) as lake:
         assert silver_parity(lake, world.streams.job("events")).total == 0

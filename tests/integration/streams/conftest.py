@@ -1,0 +1,74 @@
+"""Kafka and Flink for the tests of the streams, shared by all of them: each test file plays into topics of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from c360.contracts.topic import load_topics
+from c360.engines.stack import Stack
+from c360.events import KafkaAdminManager
+from c360.lakehouse import Lakehouse
+from c360.settings import Settings
+from c360.streams.reconcile import heal, reconcile
+from c360.streams.runner import Streams
+from tests.conftest import free_port
+from tests.unit.engines.engine_specs import gone, tagged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class World:
+    """The engines, the streams, and PyIceberg's view of what they write."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.settings = stack, stack.settings
+        self.streams = Streams(self.settings)
+        self.ledger = self.settings.home / "ledger"
+
+    def read(self, table: str, *columns: str) -> pl.DataFrame:
+        with Lakehouse(self.settings) as lake:
+            return pl.DataFrame(pl.from_arrow(lake.read(table, columns=columns or None)))
+
+    def of(self, table: str, topic: str, *columns: str) -> pl.DataFrame:
+        """Rows of one topic of a table that several streams share."""
+        rows = self.read(table, "source_topic", *columns)
+        return rows.filter(pl.col("source_topic") == topic).drop("source_topic")
+
+    def rows(self, table: str) -> int:
+        with Lakehouse(self.settings) as lake:
+            return lake.row_count(table) if lake.exists(table) else 0
+
+    def kill(self, name: str) -> None:
+        pid = {engine.name: engine.pid for engine in self.stack.status()}[name]
+        os.kill(pid, signal.SIGKILL)
+
+    def tick(self, *streams: str) -> None:
+        """What the reconciling sensor does for these streams."""
+        heal(self.settings)
+        for name in streams:
+            reconcile(self.streams, name)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Running engines with the product's topics; ends without orphans."""
+    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    stack = Stack(Settings.model_validate({"home": tmp_path_factory.mktemp("world"), "flink_slots": 3, **ports}))
+    started: list[Any] = []
+    try:
+        stack.up("kafka", "flink")
+        admin = KafkaAdminManager(stack.settings.kafka_servers)
+        admin.apply(admin.plan(load_topics().values()))
+        world = World(stack)
+        yield world
+        world.streams.close()
+    finally:
+        started = tagged(stack.settings)
+        stack.down()
+    assert [process for process in started if not gone(process.pid)] == []
