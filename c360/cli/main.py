@@ -9,6 +9,7 @@ import typer
 from c360.errors import C360Error
 
 app = typer.Typer(
+    help="Customer 360 lakehouse: engines, contracts, tables, topics, dead letters and landing.",
     help="Customer 360 lakehouse: engines, contracts, tables, topics, streams and landing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -16,13 +17,14 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from c360.cli import contracts, land, stack, streams, tables, topics
+    from c360.cli import contracts, dlq, land, stack, streams, tables, topics
 
     stack.register(app)
     land.register(app)
     app.add_typer(contracts.app, name="contracts")
     app.add_typer(tables.app, name="tables")
     app.add_typer(topics.app, name="topics")
+    app.add_typer(dlq.app, name="dlq")
     app.add_typer(streams.app, name="streams")
 
 

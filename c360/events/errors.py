@@ -67,3 +67,7 @@ class TransactionAborted(EventError):
 
 class HandlerFailed(EventError):
     """The reader's own code failed on the event, also when tried again."""
+
+
+class RefusedAgain(EventError):
+    """The event is valid, and the stream that has refused it before would refuse it once more."""

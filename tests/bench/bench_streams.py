@@ -29,7 +29,7 @@ from c360.streams.flink import FlinkClient
 from c360.streams.job import METRICS, REFUSED, StreamJob, get_job
 from c360.streams.sql import statements
 from tests.bench.meter import Meter
-from tests.bench.stream_messages import Sent, publish
+from tests.bench.stream_messages import SPAN_MS, Sent, publish
 from tests.conftest import free_port
 
 
@@ -57,7 +57,8 @@ def main() -> None:
             admin = KafkaAdminManager(settings.kafka_servers)
             admin.apply(admin.plan(load_topics().values()))
             if not options.cold:
-                warm = publish(settings, options.events // 10)
+                earlier_ms = int(time.time() * 1000) - 2 * SPAN_MS  # else the later messages would all be late
+                warm = publish(settings, options.events // 10, earlier_ms)
                 before = run(stack, settings, job, warm, 0)
                 print(json.dumps({"warming": before}), flush=True)
             sent = publish(settings, options.events)
