@@ -9,8 +9,7 @@ import typer
 from c360.errors import C360Error
 
 app = typer.Typer(
-    help="Customer 360 lakehouse: engines, contracts, tables, topics, dead letters and landing.",
-    help="Customer 360 lakehouse: engines, contracts, tables, topics, streams and landing.",
+    help="Customer 360 lakehouse: engines, contracts, tables, topics, streams, dead letters and landing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

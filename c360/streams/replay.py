@@ -117,7 +117,9 @@ def replay(
         published = [(d, r) for (d, _), r in zip(batch, found, strict=True) if r.outcome == "published"]
         _record(lake, published, run_id, at)
         # Where nobody answers, each further batch would only wait for its time to be over.
-        silence = next((r.error for r in found if isinstance(r.error, BrokerUnreachable | RegistryUnreachable)), None)
+        silence = silence or next(
+            (r.error for r in found if isinstance(r.error, BrokerUnreachable | RegistryUnreachable)), None
+        )
     return [results[draft.letter.position] for draft in drafts]
 
 
