@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -121,6 +122,8 @@ def replay(
             "A file and a choice of letters exclude each other, and one is needed",
             "give either a file that was exported, or --topic, --reason, --since, --until or --letter",
         )
+    # Each letter's own result tells what the client would print for the connection.
+    logging.getLogger("c360.events.kafka").addHandler(logging.NullHandler())
     settings = Settings()
     with _lake(settings) as lake:
         drafts = read(file, lake) if file else as_they_are(_chosen(lake, topic, reason, since, until, letter))

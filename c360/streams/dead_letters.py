@@ -147,7 +147,7 @@ def get(lake: Lakehouse, position: Position) -> Letter:
     """The letter at a position; StreamError if there is none."""
     found = find(lake, [position])
     if position not in found:
-        raise StreamError(f"There is no dead letter {position}", "see `c360 dlq list`, and the ledger of its stream")
+        raise StreamError(f"There is no dead letter {position}", "take a position that `c360 dlq export` writes")
     return found[position]
 
 

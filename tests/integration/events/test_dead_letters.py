@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: taken out, mended, published again, read by another client; a second time adds none."""
+"""Dead letters on a real broker: mended, published again, read by another client; a second time adds nothing."""
 
 from __future__ import annotations
 
