@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -73,13 +74,15 @@ def play(
     until: datetime | None = None,
     span: timedelta | None = None,
     limit: int | None = None,
+    renewed: str = "",
     defects: bool = True,
 ) -> Played:
     """Publish the events of ``of`` and write the ledger into ``folder``, which must be empty or new.
 
     ``rate`` is events a second, None as fast as possible. ``until`` moves all moments so that the last event happens
     then, and ``span`` moves them closer together until the whole play is no longer; the messages then carry the moments
-    at which they would have arrived, else the broker's. ``limit`` is the number of clean events.
+    at which they would have arrived, else the broker's. ``limit`` is the number of clean events. ``renewed``, any text,
+    gives the events other ids than a play without it, or with another, gives them.
 
     The same arguments send the same messages. What was acknowledged is in the ledger also when the play is broken off
     by an exception. Raises C360Error if the folder holds something.
@@ -89,7 +92,7 @@ def play(
     if rate is not None and not rate > 0:
         raise C360Error(f"A rate of {rate} events a second is not possible", "give a rate above 0")
     folder.mkdir(parents=True, exist_ok=True)
-    when = Timeline.of(of, limit, until, span)
+    when = Timeline.of(of, limit, until, span, renewed)
     stamped = until is not None
     ledger, errors, sent = Ledger(folder), Counter[str](), 0
     foreign = _Foreign(producer.config)
@@ -207,7 +210,7 @@ class _Foreign:
         from confluent_kafka import Producer
 
         settings = {k: v for k, v in config.to_librdkafka().items() if not k.startswith("transaction")}
-        self._producer = Producer(settings)
+        self._producer = Producer(settings, logger=logging.getLogger("mock_data.play"))
         self._timeout = config.delivery_timeout
 
     def send(self, items: list[_Item], *, stamped: bool) -> list[tuple[str, int, int] | None]:

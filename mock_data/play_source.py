@@ -46,24 +46,34 @@ class Source:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the events of a play happen: as recorded, or moved so that the last is at ``end``, ``pace`` times closer."""
+    """When the events of a play happen: as recorded, or moved so that the last is at ``end``, ``pace`` times closer.
+
+    With ``renewed`` they are other events: each has an id made of its own and this text.
+    """
 
     last: datetime
     end: datetime
     pace: float = 1.0
+    renewed: str = ""
 
     @classmethod
-    def of(cls, of: Source, limit: int | None, end: datetime | None, span: timedelta | None) -> Timeline:
+    def of(
+        cls, of: Source, limit: int | None, end: datetime | None, span: timedelta | None, renewed: str = ""
+    ) -> Timeline:
         """The timeline of the first ``limit`` events, at most ``span`` long, up to ``end`` (None: as recorded)."""
         moments = (of.order if limit is None else of.order.head(limit)).get_column("at")
         first, last = cast("datetime", moments.min()), cast("datetime", moments.max())
         long = (last - first).total_seconds()
         pace = min(1.0, span.total_seconds() / long) if span is not None and long > 0 else 1.0
-        return cls(last, last if end is None else end, pace)
+        return cls(last, last if end is None else end, pace, renewed)
 
     def __call__(self, at: datetime) -> datetime:
         """When an event happens that was recorded ``at``."""
         return self.end - (self.last - at) * self.pace
+
+    def identified(self, event_id: str) -> str:
+        """The id of an event in this play."""
+        return str(uuid.uuid5(_NAMES, f"{self.renewed}|{event_id}")) if self.renewed else event_id
 
 
 def source(company: Company) -> Source:
@@ -108,7 +118,7 @@ def _action(row: dict[str, Any], when: Timeline) -> UserActionEvent:
     session = row["session_id"]
     number = int(session[1:])
     return UserActionEvent(
-        event_id=row["event_id"],
+        event_id=when.identified(row["event_id"]),
         event_type=row["event_type"],
         event_timestamp=when(row["event_timestamp"]),
         source_system=row["source_system"],
@@ -130,7 +140,7 @@ def _action(row: dict[str, Any], when: Timeline) -> UserActionEvent:
 def _payment(row: dict[str, Any], when: Timeline) -> TransactionEvent:
     state = f"{row['transaction_id']}|{row['status']}|{row['occurred_at'].isoformat()}"
     return TransactionEvent(
-        event_id=str(uuid.uuid5(_NAMES, state)),
+        event_id=when.identified(str(uuid.uuid5(_NAMES, state))),
         event_type=row["transaction_type"],
         event_timestamp=when(row["occurred_at"]),
         source_system="payments",

@@ -6,7 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -49,11 +49,12 @@ def main(
         guard = RegistryClient(settings.registry_address) if registry else None
         of = source(company_of(scale, seed, start.date(), days))
         with EventProducer(config, guard, key_ring(settings)) as producer:
-            length = None if as_recorded else timedelta(days=span)
-            until = None if as_recorded else now
-            made = play(
-                of, producer, folder, seed=seed, rate=rate, until=until, span=length, limit=limit, defects=defects
-            )
+            moved: dict[str, Any] = {}
+            if not as_recorded:
+                # Other events than those of an earlier play into this home, and none before them.
+                length = min(timedelta(days=span), now - _last_until(folder.parent, now - timedelta(days=span)))
+                moved = {"until": now, "span": length, "renewed": now.isoformat()}
+            made = play(of, producer, folder, seed=seed, rate=rate, limit=limit, defects=defects, **moved)
     except C360Error as error:
         Console(stderr=True).print(f"[red]{type(error).__name__}:[/red] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None
@@ -63,6 +64,12 @@ def main(
         _print(made)
     if made.errors:
         raise typer.Exit(1)
+
+
+def _last_until(folder: Path, otherwise: datetime) -> datetime:
+    """When the last play ended whose ledger is in this folder."""
+    ends = [json.loads(path.read_text(encoding="utf-8"))["until"] for path in folder.glob("*/counts.json")]
+    return max(map(datetime.fromisoformat, ends), default=otherwise)
 
 
 def _print(made: Played) -> None:

@@ -19,6 +19,7 @@ from c360.settings import Settings
 from c360_assets.demo.faults import storage_named
 from c360_assets.demo.report import show
 from c360_assets.demo.run import build, landed_days
+from c360_assets.demo.streams import show_streams
 
 DAILY_BATCHES = 30
 
@@ -27,6 +28,7 @@ def main() -> int:
     """Start the stack, generate, build, report."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--no-ui", action="store_true", help="do not start the Dagster UI; stop Spark at the end")
+    arguments.add_argument("--no-streams", action="store_true", help="leave out Kafka, Flink and what they do")
     arguments.add_argument("--daily-batches", type=int, default=DAILY_BATCHES, help="days that land one by one")
     options = arguments.parse_args()
     console = Console()
@@ -34,7 +36,13 @@ def main() -> int:
         settings = Settings()
         # Two at once would stop each other's Spark and wait for each other's tables until both give up.
         with exclusive(settings.home, "demo", "demo", patience=0.5), storage_named(settings.home):
-            return _demo(settings, console, with_ui=not options.no_ui, daily_batches=options.daily_batches)
+            return _demo(
+                settings,
+                console,
+                with_ui=not options.no_ui,
+                with_streams=not options.no_streams,
+                daily_batches=options.daily_batches,
+            )
     except C360Error as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
@@ -43,7 +51,7 @@ def main() -> int:
         return 130
 
 
-def _demo(settings: Settings, console: Console, *, with_ui: bool, daily_batches: int) -> int:
+def _demo(settings: Settings, console: Console, *, with_ui: bool, with_streams: bool, daily_batches: int) -> int:
     began = time.monotonic()
     stack = Stack(settings)
     console.rule("Customer 360")
@@ -59,7 +67,8 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, daily_batches:
             console.print(generated(), highlight=False, end="")
         first, last = landed_days(settings.landing_dir)
         outcome = build(settings, first, last, console)
-        passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui)
+        streamed = not with_streams or show_streams(settings, stack, console)
+        passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui) and streamed
     return 0 if passed else 1
 
 

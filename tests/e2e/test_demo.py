@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
@@ -48,7 +49,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith(("C360_", "DAGSTER_"))},
         "C360_HOME": str(home),
         "C360_SCALE": os.environ.get("TEST_SCALE", "0.05"),
-        "C360_SPARK_PORT": str(free_port()),
+        **{f"C360_{name.upper()}": str(free_port()) for name in Settings.model_fields if name.endswith("_port")},
         "C360_SPARK_MEMORY": "2g",
         "COLUMNS": "1000",
     }
@@ -122,6 +123,18 @@ def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, Done]) -> None:
     assert "43 of 43 checks passed" in done.stdout
     assert "DIFFERS" not in done.stdout
     assert "the most valuable one" in done.stdout
+
+
+def test_demo_plays_its_streams_and_batch_computes_the_same(demo: tuple[Path, Done]) -> None:
+    home, done = demo
+    lines = [line.split() for line in done.stdout.splitlines() if "RUNNING" in line]
+    assert len(lines) == 5
+    assert all("agrees" in line and "equal" in line for line in lines)
+    [ledger] = (home / "truth" / "stream").iterdir()
+    played = pl.read_parquet(ledger / "part-*.parquet")
+    lake = Lakehouse(Settings(home=home))
+    rows = sum(lake.row_count(f"bronze.{topic}") for topic in ("raw_events", "raw_transactions"))
+    assert rows == played.height > 30_000
 
 
 def test_demo_leaves_no_process_behind(demo: tuple[Path, Done]) -> None:
