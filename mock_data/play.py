@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from c360.errors import C360Error
-from c360.events.errors import EventError
-from c360.events.model import Event, TransactionEvent, UserActionEvent
+from c360.events.model import Event, LogEvent, MetricEvent, SystemEvent, TransactionEvent
 from c360.events.schema import load_schemas
-from mock_data.play_ledger import Ledger
+from mock_data.play_foreign import Foreign
+from mock_data.play_ledger import Ledger, millis
+from mock_data.play_machines import with_machines
 from mock_data.play_source import Source, Timeline, stream
 from mock_data.play_spoil import SPOILED
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from c360.events.config import ProducerConfig
     from c360.events.producer import EventProducer
     from c360.events.results import PublishResult
 
@@ -38,7 +37,6 @@ BATCH = 5000
 _GAP = (50, 3000)
 """Events between one and its repetition, or between when a delayed one was due and when it comes."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATE_MINUTES = (11, 600)
 """How long before its arrival a late event happened: more than any topic waits."""
 
@@ -75,14 +73,15 @@ def play(
     span: timedelta | None = None,
     limit: int | None = None,
     renewed: str = "",
+    machines: bool = True,
     defects: bool = True,
 ) -> Played:
     """Publish the events of ``of`` and write the ledger into ``folder``, which must be empty or new.
 
     ``rate`` is events a second, None as fast as possible. ``until`` moves all moments so that the last event happens
     then, and ``span`` moves them closer together until the whole play is no longer; the messages then carry the moments
-    at which they would have arrived, else the broker's. ``limit`` is the number of clean events. ``renewed``, any text,
-    gives the events other ids than a play without it, or with another, gives them.
+    at which they would have arrived, else the broker's. ``limit`` is the number of clean events of customers;
+    ``machines`` adds what the services say meanwhile. ``renewed``, any text, gives the events ids of this play.
 
     The same arguments send the same messages. What was acknowledged is in the ledger also when the play is broken off
     by an exception. Raises C360Error if the folder holds something.
@@ -95,12 +94,13 @@ def play(
     when = Timeline.of(of, limit, until, span, renewed)
     stamped = until is not None
     ledger, errors, sent = Ledger(folder), Counter[str](), 0
-    foreign = _Foreign(producer.config)
+    foreign = Foreign(producer.config)
     began = time.monotonic()
+    events = with_machines(stream(of, when, limit)) if machines else stream(of, when, limit)
     items = (
-        _with_defects(stream(of, when, limit), random.Random(seed))
+        _with_defects(events, random.Random(seed))
         if defects
-        else (_Item(event, event.event_timestamp) for event in stream(of, when, limit))
+        else (_Item(event, event.event_timestamp) for event in events)
     )
     size = BATCH if rate is None else max(1, min(BATCH, round(rate / 10)))
     try:
@@ -150,25 +150,20 @@ def _with_defects(events: Iterator[Event], rng: random.Random) -> Iterator[_Item
 
 def _contradicted(event: Event) -> Event:
     """The same event id with another content."""
-    if isinstance(event, TransactionEvent):
-        return msgspec.structs.replace(
-            event, payload=msgspec.structs.replace(event.payload, amount=event.payload.amount + 1)
-        )
-    assert isinstance(event, UserActionEvent)
-    return msgspec.structs.replace(event, schema_version=3 - event.schema_version)
+    return msgspec.structs.replace(event, source_system=f"{event.source_system}-2")
 
 
 def _send(
     batch: list[_Item],
     producer: EventProducer,
-    foreign: _Foreign,
+    foreign: Foreign,
     ledger: Ledger,
     errors: Counter[str],
     *,
     stamped: bool,
 ) -> None:
     proper = [item for item in batch if not item.spoiled]
-    arrivals = [_millis(item.arrived) for item in proper] if stamped else None
+    arrivals = [millis(item.arrived) for item in proper] if stamped else None
     for item, result in zip(proper, producer.publish_batch([item.event for item in proper], arrivals), strict=True):
         if result.ok:
             ledger.add(_row(item, result, stamped=stamped))
@@ -180,11 +175,7 @@ def _send(
             errors["NotSpoiled"] += 1
         else:
             told = (item.defect, "rejected", SPOILED[item.defect][0], item.arrived if stamped else None, False)
-            ledger.add((*place, None, None, None, None, *told))
-
-
-def _millis(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+            ledger.add((*place, None, None, None, None, None, *told))
 
 
 def _row(item: _Item, result: PublishResult, *, stamped: bool) -> tuple[Any, ...]:
@@ -194,52 +185,24 @@ def _row(item: _Item, result: PublishResult, *, stamped: bool) -> tuple[Any, ...
         outcome = "deduplicated"
     elif item.defect == CONTRADICTORY:
         outcome, reason = "rejected", "conflicting_duplicate"
-    amount = event.payload.amount if isinstance(event, TransactionEvent) else None
     kind = getattr(event, "event_type", None)
     where = (result.topic, result.partition, result.offset)
     waits = load_schemas()[str(kind)].contract.lateness * 1000
-    late = stamped and outcome == "accepted" and _millis(event.event_timestamp) < _millis(item.arrived) - waits
+    late = stamped and outcome == "accepted" and millis(event.event_timestamp) < millis(item.arrived) - waits
     told = (item.defect, outcome, reason, item.arrived if stamped else None, late)
-    return (*where, event.event_id, kind, event.event_timestamp, amount, *told)
+    return (*where, event.event_id, kind, event.event_timestamp, *_measured(event), *told)
 
 
-class _Foreign:
-    """A producer that knows nothing of contracts: what the SDK refuses to send must come from somewhere."""
-
-    def __init__(self, config: ProducerConfig) -> None:
-        from confluent_kafka import Producer
-
-        settings = {k: v for k, v in config.to_librdkafka().items() if not k.startswith("transaction")}
-        self._producer = Producer(settings, logger=logging.getLogger("mock_data.play"))
-        self._timeout = config.delivery_timeout
-
-    def send(self, items: list[_Item], *, stamped: bool) -> list[tuple[str, int, int] | None]:
-        """Topic, partition and offset of each spoiled message; None where it was not taken."""
-        places: list[tuple[str, int, int] | None] = [None] * len(items)
-        schemas = load_schemas()
-
-        def answered(index: int, error: object, message: Any) -> None:
-            if error is None:
-                places[index] = (message.topic(), message.partition(), message.offset())
-
-        for index, item in enumerate(items):
-            schema = schemas[item.event.event_type]  # type: ignore[attr-defined]  # each class of events has one
-            try:
-                ready = schema.ready(_without_secrets(item.event), None)
-            except EventError:
-                continue
-            value = SPOILED[item.defect][1](ready.value)
-            stamp = _millis(item.arrived) if stamped else 0
-            self._producer.produce(
-                schema.topic, value, ready.key, on_delivery=partial(answered, index), timestamp=stamp
-            )
-        self._producer.flush(self._timeout + 1)
-        return places
-
-
-def _without_secrets(event: Event) -> Event:
-    """The event without what would have to be encrypted: a careless producer has no keys."""
-    if isinstance(event, TransactionEvent):
-        return msgspec.structs.replace(event, payload=msgspec.structs.replace(event.payload, account_holder=None))
-    assert isinstance(event, UserActionEvent)
-    return msgspec.structs.replace(event, payload=msgspec.structs.replace(event.payload, ip_address=None, email=None))
+def _measured(event: Event) -> tuple[str, Decimal | None]:
+    """What five-minute metrics count and sum up of an event."""
+    match event:
+        case TransactionEvent():
+            return "amount", event.payload.amount
+        case MetricEvent():
+            return event.payload.metric_name, Decimal(repr(event.payload.value))
+        case SystemEvent():
+            took = event.payload.duration_ms
+            return "duration_ms", None if took is None else Decimal(took)
+        case LogEvent():
+            return event.payload.level, None
+    return "events", None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,17 +15,27 @@ if TYPE_CHECKING:
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "topic": pl.String, "partition": pl.Int32, "offset": pl.Int64, "event_id": pl.String, "event_type": pl.String,
-    "event_timestamp": pl.Datetime("us", "UTC"), "amount": pl.Decimal(12, 2), "defect": pl.String,
+    "event_timestamp": pl.Datetime("us", "UTC"), "measure": pl.String,
+    "measured": pl.Decimal(38, 6), "defect": pl.String,
     "outcome": pl.String, "reason": pl.String,
     "arrived": pl.Datetime("ms", "UTC"), "late": pl.Boolean,
 }  # fmt: skip
-"""Columns. ``event_id`` is null where a reader cannot know it, ``amount`` where there is none.
+"""Columns. ``event_id`` is null where a reader cannot know it, ``measured`` where there is
+nothing to sum up; ``measure`` says what it is.
 
 ``outcome`` is ``accepted``, ``deduplicated`` (the same event again) or ``rejected`` for ``reason``. ``arrived`` is the
 message's timestamp, null where the broker's clock decided; ``late`` is true for an accepted event that happened longer
 before than its topic waits for.
 """
 _PART = 50_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def millis(moment: datetime) -> int:
+    """A moment as Kafka tells it: milliseconds since 1970, cut off."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass
@@ -39,7 +50,7 @@ class Ledger:
     def add(self, row: tuple[Any, ...]) -> None:
         """One acknowledged message: the values of the columns in order."""
         self._rows.append(row)
-        topic, defect, outcome, reason, late = row[0], row[7], row[8], row[9], row[11]
+        topic, defect, outcome, reason, late = row[0], row[8], row[9], row[10], row[12]
         counts = self._counts.setdefault(topic, Counter())
         counts["sent"] += 1
         counts[outcome] += 1

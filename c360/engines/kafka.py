@@ -84,7 +84,9 @@ class KafkaBroker:
         client = AdminClient(conf)
         try:
             cluster = client.describe_cluster(request_timeout=ADMIN_TIMEOUT).result(ADMIN_TIMEOUT)
-        except (KafkaException, TimeoutError) as error:
+        except TimeoutError:
+            return f"an admin request does not answer within {ADMIN_TIMEOUT:.0f} s"
+        except KafkaException as error:
             return f"an admin request failed: {error}"
         if [node.id for node in cluster.nodes] != [NODE]:
             return "the broker has not joined its cluster yet"

@@ -73,7 +73,7 @@ def test_a_play_balances_with_its_ledger_message_by_message(
     until = datetime.now(UTC)
     config = ProducerConfig(world.engines.kafka, "throughput")
     with EventProducer(config, None, KeyRing("k1", {"k1": KEY}), world.schemas, world.metrics) as producer:
-        made = play(of, producer, ledger, seed=7, until=until, span=timedelta(days=2))
+        made = play(of, producer, ledger, seed=7, until=until, span=timedelta(days=2), machines=False)
         with pytest.raises(C360Error, match="already holds a ledger"):
             play(of, producer, ledger)
     assert made.errors == {}

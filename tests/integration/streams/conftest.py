@@ -29,7 +29,7 @@ class World:
     def __init__(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
         self.streams = Streams(self.settings)
-        self.ledger = self.settings.home / "ledger"
+        self.ledger, self.tail = self.settings.home / "ledger", self.settings.home / "tail"
 
     def read(self, table: str, *columns: str) -> pl.DataFrame:
         with Lakehouse(self.settings) as lake:
@@ -59,7 +59,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Running engines with the product's topics; ends without orphans."""
     ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
-    stack = Stack(Settings.model_validate({"home": tmp_path_factory.mktemp("world"), "flink_slots": 3, **ports}))
+    stack = Stack(Settings.model_validate({"home": tmp_path_factory.mktemp("world"), "flink_slots": 5, **ports}))
     started: list[Any] = []
     try:
         stack.up("kafka", "flink")

@@ -48,21 +48,21 @@ class Expected:
         return set(self._with("accepted").filter("late").select("event_id", *PLACE).iter_rows())
 
     def metrics(self, *, late: bool = False, until: datetime | None = None) -> pl.DataFrame:
-        """Count, values and sum by window and type, of windows that end by ``until``; with late events if asked."""
+        """Count, values and sum by window, type and measure, of windows that end by ``until``."""
         rows = self._with("accepted") if late else self._with("accepted").filter(~pl.col("late"))
         start = pl.col("event_timestamp").dt.truncate(WINDOW).alias("window_start")
         found = (
             rows.with_columns(start)
-            .group_by("window_start", "event_type")
+            .group_by("window_start", "event_type", "measure")
             .agg(
                 pl.len().cast(pl.Int64).alias("event_count"),
-                pl.col("amount").count().cast(pl.Int64).alias("value_count"),
-                pl.col("amount").cast(pl.Decimal(38, 6)).sum().alias("value_sum"),
+                pl.col("measured").count().cast(pl.Int64).alias("value_count"),
+                pl.col("measured").sum().alias("value_sum"),
             )
         )
         if until is not None:
             found = found.filter(pl.col("window_start") + timedelta(minutes=5) <= until)
-        return found.sort("window_start", "event_type")
+        return found.sort("window_start", "event_type", "measure")
 
     def _with(self, outcome: str) -> pl.DataFrame:
         return self.rows.filter(pl.col("outcome") == outcome)
