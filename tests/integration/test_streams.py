@@ -277,7 +277,7 @@ def test_compatible_sql_goes_on_with_the_state_and_incompatible_sql_back_to_the_
 
 
 def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker and the JobManager die; one tick says so, the next one heals; commits are told once each."""
+    """Worker and JobManager die; two ticks at most heal them and the job; commits are told once each."""
     from c360_assets.defs.streaming import sensors
     from c360_assets.resources.streams import StreamsResource
 
@@ -286,6 +286,7 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
     monkeypatch.setattr("c360.streams.runner.statements", world.render)
     monkeypatch.setattr(sensors, "load_jobs", lambda: jobs)
     monkeypatch.setattr(StreamsResource, "open", lambda _: contextlib.nullcontext(world.streams))
+    monkeypatch.setattr(StreamsResource, "settings", lambda _: world.settings)
     resources = {"streams": StreamsResource(home=str(world.settings.home))}
     cursors: dict[str, str | None] = {}
 
@@ -306,10 +307,11 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
         assert (fine.check_name, fine.passed) == ("running", True)
         assert tick(sensors.stream_reconciler) == []
         world.kill("flink-jobmanager", "flink-taskmanager")
-        [alert] = tick(sensors.stream_reconciler)
-        assert (alert.passed, alert.severity) == (False, dg.AssetCheckSeverity.ERROR)
-        assert {engine.state for engine in world.stack.status()} == {"running"}
         [healed] = tick(sensors.stream_reconciler)
+        assert {engine.state for engine in world.stack.status()} == {"running"}
+        if not healed.passed:  # the new worker was not known to the new JobManager yet
+            assert healed.severity == dg.AssetCheckSeverity.ERROR
+            [healed] = tick(sensors.stream_reconciler)
         assert healed.passed
         assert healed.description.startswith("wanted running: resume")
         [left] = tick(sensors.stream_reconciler)
