@@ -76,6 +76,9 @@ def to_properties(contract: Contract) -> dict[str, str]:
         "owner": contract.owner,
         VERSION_PROPERTY: contract.version,
     }
+    if contract.writer == "flink":
+        # Files of seconds, full of ids that never repeat: a large dictionary is filled, found useless and thrown away.
+        properties |= {"write.parquet.dict-size-bytes": str(128 * 1024), "write.parquet.compression-level": "1"}
     if contract.retention_days is not None:
         properties[RETENTION_PROPERTY] = str(contract.retention_days)
     return {**properties, **contract.properties}

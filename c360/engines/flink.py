@@ -75,7 +75,7 @@ class FlinkCluster:
         )
         task_manager = self._spec(
             "taskmanager",
-            (*memory.jvm(), "-XX:+UseG1GC"),
+            (*memory.jvm(), "-XX:+UseParallelGC"),
             (TASK_MANAGER, "-D", f"taskmanager.resource-id={worker}"),
             partial(self.worker_health, worker),
         )

@@ -1,12 +1,13 @@
 CREATE TEMPORARY VIEW parsed AS
 SELECT raw_key, raw_value, kafka_partition, kafka_offset, kafka_timestamp, event_time, seen_at, ${event_columns},
-  event.reason AS reason, event.field_name AS field_name, event.fingerprint AS fingerprint
+  event.reason AS reason, event.field_name AS field_name, event.fingerprint AS fingerprint,
+  event.id_high AS id_high, event.id_low AS id_low
 FROM message;
 
--- The first event of an id counts; how a later one stands to it decides whether it is a repetition or contradicts it.
+-- An id is a UUID, so its two halves are the id. The first event of an id counts; how a later one stands to it decides whether it is a repetition or contradicts it.
 CREATE TEMPORARY VIEW judged AS
 SELECT *, standing(fingerprint) OVER (
-    PARTITION BY event_id ORDER BY seen_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
+    PARTITION BY id_high, id_low ORDER BY seen_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS standing
 FROM parsed WHERE reason IS NULL;
 
 -- Late by the rule, or behind a watermark that ran ahead (a message with an older time of arrival than one before it): the

@@ -14,7 +14,7 @@ import org.apache.flink.table.types.DataType;
 
 /** A topic's contract as {@code c360.streams.sql} writes it for {@link ParseEvent}. */
 final class EventContract {
-  static final int EXTRA = 4;
+  static final int EXTRA = 6;
 
   final Field[] fields;
   final Node root = new Node("");
@@ -64,6 +64,9 @@ final class EventContract {
     }
     fields = found.toArray(new Field[0]);
     eventId = index("event_id");
+    if (!fields[eventId].uuid) {
+      throw new IllegalArgumentException("The pattern of event_id in the topic's contract must be a UUID's: " + UUID);
+    }
     eventTime = index("event_timestamp");
     clockSkewMillis = document.get("clock_skew_ms").asLong();
     maxAgeMillis = document.get("max_age_ms").asLong();
@@ -86,6 +89,8 @@ final class EventContract {
     columns.add(DataTypes.FIELD("reason", DataTypes.STRING()));
     columns.add(DataTypes.FIELD("field_name", DataTypes.STRING()));
     columns.add(DataTypes.FIELD("fingerprint", DataTypes.BIGINT()));
+    columns.add(DataTypes.FIELD("id_high", DataTypes.BIGINT()));
+    columns.add(DataTypes.FIELD("id_low", DataTypes.BIGINT()));
     return DataTypes.ROW(columns.toArray(new DataTypes.Field[0]));
   }
 

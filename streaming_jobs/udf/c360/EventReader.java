@@ -60,6 +60,10 @@ final class EventReader {
     }
     if (reason == null) {
       row.setField(size + 3, fingerprint());
+      // The 128 bits of the id: what is looked up for each event is half as long as its text, and of fixed length.
+      byte[] id = row.getString(contract.eventId).toBytes();
+      row.setField(size + 4, Text.hexadecimal(id, 0, 18));
+      row.setField(size + 5, Text.hexadecimal(id, 19, 36));
       return row;
     }
     GenericRowData refused = new GenericRowData(size + EventContract.EXTRA);

@@ -18,8 +18,9 @@ import org.apache.flink.table.types.utils.DataTypeUtils;
  * {@code parse_event(value, arrived, contract)}: one message as one row, whatever the message.
  *
  * <p>The row has the contract's fields, then {@code event_time} (milliseconds), {@code reason} and {@code field_name} of a
- * refusal (null if the contract allows the event), and {@code fingerprint}, a hash of all that is not encrypted. Of a
- * refused message only the event id is kept. Never throws for what is in a message.
+ * refusal (null if the contract allows the event), {@code fingerprint}, a hash of all that is not encrypted, and
+ * {@code id_high} and {@code id_low}, the two halves of the id. Of a refused message only the event id is kept. Never throws
+ * for what is in a message.
  */
 public final class ParseEvent extends ScalarFunction {
   private transient EventReader reader;

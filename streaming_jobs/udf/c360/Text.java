@@ -79,6 +79,18 @@ final class Text {
     return true;
   }
 
+  /** The number that hexadecimal digits make; dashes between them are passed over. */
+  static long hexadecimal(byte[] digits, int from, int to) {
+    long found = 0;
+    for (int i = from; i < to; i++) {
+      byte c = digits[i];
+      if (c != '-') {
+        found = found << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+      }
+    }
+    return found;
+  }
+
   /** Microseconds since 1970 of an RFC 3339 moment in UTC, a seventh digit rounded; NO_MOMENT for anything else. */
   static long utcMicros(String t) {
     int n = t.length();
