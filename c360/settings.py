@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
     flink_memory_mb: int = Field(default=2048, ge=1280)
     flink_slots: int = Field(default=6, ge=1, le=64)
+    flink_reporter_ports: str | None = Field(default=None, pattern=r"^\d+(-\d+)?$")
+    metrics_port: int = Field(default=9464, ge=1024, le=65535)
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None

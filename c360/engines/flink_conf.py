@@ -126,6 +126,18 @@ def flink_conf(settings: Settings) -> dict[str, Any]:
         "security.delegation.tokens.enabled": False,
         "classloader.check-leaked-classloader": False,
         "env.log.dir": str(settings.log_dir),
+        **_reporter(settings),
+    }
+
+
+def _reporter(settings: Settings) -> dict[str, str]:
+    """Flink's own metrics for Prometheus. Off by default: its reporter listens on all addresses, without a choice."""
+    if settings.flink_reporter_ports is None:
+        return {}
+    return {
+        "metrics.reporters": "prometheus",
+        "metrics.reporter.prometheus.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
+        "metrics.reporter.prometheus.port": settings.flink_reporter_ports,
     }
 
 

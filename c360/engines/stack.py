@@ -57,12 +57,19 @@ def _flink(settings: Settings) -> tuple[EngineSpec, ...]:
     return FlinkCluster(settings).specs()
 
 
+def _metrics(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.metrics import metrics_spec
+
+    return (metrics_spec(settings),)
+
+
 ENGINES: dict[str, Builder] = {
     "spark": _spark,
     "dagster": _dagster,
     "kafka": _kafka,
     "registry": _registry,
     "flink": _flink,
+    "metrics": _metrics,
 }
 STREAMING = ("kafka", "registry", "flink")
 DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from prometheus_client import CollectorRegistry
 
 from c360.engines.flink_conf import catalog_ddl
 from c360.engines.stack import Stack
@@ -335,3 +337,30 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
         assert all(event.metadata["checkpoint_id"].value > 0 for event in told)
         [stopped] = tick(sensors.stream_reconciler)
         assert (stopped.passed, stopped.description) == (True, "wanted stopped: leave: it is wanted stopped")
+
+
+def test_prometheus_is_told_what_flink_and_the_tables_say(world: World) -> None:
+    from c360.streams.exporter import StreamCollector
+
+    world.streams.start(NAME)
+    world.send()
+    assert world.arrived()
+    registry = CollectorRegistry()
+    registry.register(StreamCollector(world.streams))
+
+    def told(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert eventually(lambda: told("c360_stream_lag_records", stream=NAME) == 0, 60)
+    assert told("c360_stream_running", stream=NAME) == told("c360_stream_as_wanted", stream=NAME) == 1
+    assert told("c360_stream_scrape_error", stream=NAME) == 0
+    age = told("c360_stream_commit_age_seconds", stream=NAME, table=TABLE)
+    assert age is not None
+    newest = max(snapshot.timestamp_ms for snapshot in world.snapshots()) / 1000
+    assert 0 <= age <= time.time() - newest + 60
+    assert told("c360_engine_up", engine="flink-taskmanager") == 1
+    world.kill("flink-taskmanager")
+    assert told("c360_engine_up", engine="flink-taskmanager") == 0
+    world.stack.up("flink")
+    world.streams.stop(NAME)
+    assert told("c360_stream_running", stream=NAME) == told("c360_stream_wanted", stream=NAME) == 0

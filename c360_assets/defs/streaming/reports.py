@@ -55,7 +55,10 @@ class Told:
         return True
 
     def restarts(self, streams: Streams, name: str, record: Record) -> int:
-        """Restarts by Flink that were seen within the window, and launches within it beyond the first one."""
+        """Restarts by Flink that were seen within the window, and launches within it from a checkpoint.
+
+        A launch from a savepoint is no restart: a person has stopped, started or upgraded the stream.
+        """
         now = time.time()
         jobs = [job for job in streams.flink.jobs(name) if job.active] if streams.flink.unready() is None else []
         kept = [each for each in self.seen.get(name, []) if now - each[0] <= WINDOW.total_seconds()]
@@ -67,9 +70,9 @@ class Told:
         by_job: dict[str, list[int]] = {}
         for _, job_id, count in kept:
             by_job.setdefault(job_id, []).append(count)
-        recent = [launch for launch in record.launches if now - launch.at.timestamp() <= WINDOW.total_seconds()]
-        first = len(recent) == len(record.launches)
-        return sum(max(counts) - min(counts) for counts in by_job.values()) + max(0, len(recent) - first)
+        recent = [each for each in record.launches if now - each.at.timestamp() <= WINDOW.total_seconds()]
+        resumed = [each for each in recent if "/chk-" in (each.restored_from or "")]
+        return sum(max(counts) - min(counts) for counts in by_job.values()) + len(resumed)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from c360.streams.job import StreamJob
 from c360.streams.record import Launch, Record, Records, new_job_id
 from c360.streams.snapshots import Position, commits_after
 from c360_assets.defs.streaming import assets, checks, sensors
+from c360_assets.defs.streaming.reports import Told
 from c360_assets.resources.streams import StreamsResource
 
 if TYPE_CHECKING:
@@ -139,3 +140,13 @@ def test_without_any_flink_a_new_home_is_quiet_and_a_started_stream_is_an_alert(
         assert isinstance(alert, dg.AssetCheckEvaluation)
         assert (alert.passed, alert.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert "does not answer" in str(alert.description)
+
+
+def test_a_stop_and_start_by_a_person_is_no_restart(settings: Settings) -> None:
+    def launch(restored_from: str | None) -> Launch:
+        return Launch(new_job_id("clicks", datetime.now(UTC)), "f", restored_from)
+
+    record = Record("clicks").launched(launch(None)).launched(launch("file:/savepoints/savepoint-1"))
+    with StreamsResource(home=str(settings.home)).open() as streams:
+        assert Told().restarts(streams, "clicks", record) == 0
+        assert Told().restarts(streams, "clicks", record.launched(launch("file:/checkpoints/a/chk-7"))) == 1
