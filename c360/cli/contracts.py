@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from c360.contracts.check import check_contracts
-from c360.contracts.loader import get_contract, load_contracts
+from c360.contracts.loader import get_contract, load_contracts, load_stream_contracts
 
 if TYPE_CHECKING:
     from c360.contracts.model import Column, Contract
@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program t
 @app.command("list")
 def list_contracts(as_json: AsJson = False) -> None:
     """All tables with a contract."""
-    contracts = load_contracts().values()
+    contracts = [*load_contracts().values(), *load_stream_contracts().values()]
     if as_json:
         keys = ("name", "version", "domain", "owner", "description", "primary_key", "retention_days", "freshness_hours")
         typer.echo(json.dumps([{key: getattr(contract, key) for key in keys} for contract in contracts], indent=2))

@@ -34,9 +34,12 @@ def load_contracts(root: Path | None = None) -> Mapping[str, Contract]:
     return _packaged() if root is None else _load(root)
 
 
-def load_stream_contracts(root: Path | None = None) -> Mapping[str, Contract]:
-    """Contracts of the tables that streaming jobs fill, as ``load_contracts``; events have their topic's columns."""
-    return _packaged_streams() if root is None else _load(root, topic_columns())
+def load_stream_contracts(root: Path | None = None, topics: Path | None = None) -> Mapping[str, Contract]:
+    """Contracts of the tables that streaming jobs fill, as ``load_contracts``; events have their topic's columns.
+
+    ``topics`` is the folder of the topics' contracts, without it the product's own.
+    """
+    return _packaged_streams() if root is None else _load(root, topic_columns(topics))
 
 
 def get_contract(name: str) -> Contract:

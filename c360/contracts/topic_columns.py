@@ -12,6 +12,7 @@ from c360.contracts.topic import MAP, SHARED, TOPICS, load_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 EVENT_ID, EVENT_TIME = "event_id", "event_timestamp"
 
@@ -21,17 +22,25 @@ def column_name(field: str) -> str:
     return field.rpartition(".")[2]
 
 
-@cache
-def topic_columns() -> Mapping[str, tuple[SchemaProperty, ...]]:
-    """Columns by ``topic:<name>``, for all topics with events in JSON.
+def topic_columns(root: Path | None = None) -> Mapping[str, tuple[SchemaProperty, ...]]:
+    """Columns by ``topic:<name>``, for all topics of a folder (the product's own by default) with events in JSON.
 
     The id is the key, the time partitions by month, maps become JSON text, and a sealed text has no bounds.
     """
-    envelope = parse_shared(TOPICS / SHARED)
+    return _packaged() if root is None else _columns(root)
+
+
+@cache
+def _packaged() -> Mapping[str, tuple[SchemaProperty, ...]]:
+    return _columns(TOPICS)
+
+
+def _columns(root: Path) -> Mapping[str, tuple[SchemaProperty, ...]]:
+    envelope = parse_shared(root / SHARED)
     found = {}
-    for topic in load_topics().values():
+    for topic in load_topics(None if root == TOPICS else root).values():
         if topic.format == "json":
-            body = (parse_contract(TOPICS / f"{topic.name}.yaml").schema_ or [])[0]
+            body = (parse_contract(root / f"{topic.name}.yaml").schema_ or [])[0]
             group = next((p.value for p in body.customProperties or () if p.property == "sharedFields"), "")
             found[f"topic:{topic.name}"] = tuple(_leaves((*envelope.get(str(group), ()), *(body.properties or ()))))
     return found

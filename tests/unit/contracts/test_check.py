@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 from c360.cli.contracts import app
 from c360.contracts.check import check_contracts
+from c360.contracts.loader import STREAMS, load_stream_contracts
+from c360.contracts.topic import TOPICS
 from c360.errors import ContractError
 
 Write = Callable[[dict[str, Any]], Path]
@@ -154,6 +157,22 @@ def test_without_git_or_commits_everything_is_new(
     assert check_contracts(root=root).compared == 0
 
 
+def test_a_topic_that_changes_touches_the_tables_that_streams_fill_from_it(tmp_path: Path) -> None:
+    streams, topics = (Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in (STREAMS, TOPICS))
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
+    assert check_contracts(root=streams, topics=topics).problems == ()
+    path = topics / "raw-logs.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("maxLength: 65536", "maxLength: 70000"), encoding="utf-8")
+    for committed_too in (False, True):
+        if committed_too:
+            git(tmp_path, "commit", "--quiet", "--all", "--message", "second")
+        found = check_contracts(root=streams, topics=topics)
+        assert found.compared == len(load_stream_contracts())
+        assert [problem.partition(":")[0] for problem in found.problems] == ["silver.log_events"]
+
+
 def test_the_product_breaks_no_reader() -> None:
     """The acceptance test of every change to a contract: compare with what was committed last (CI: with its base)."""
     assert check_contracts(os.environ.get("C360_CONTRACTS_REF") or None).problems == ()
@@ -179,7 +198,7 @@ def test_commands_list_show_and_check() -> None:
 
     checked = runner.invoke(app, ["check", "--json"])
     assert checked.exit_code == 0
-    assert json.loads(checked.stdout)["contracts"] == 35
+    assert json.loads(checked.stdout)["contracts"] == 35 + 14
 
 
 def test_check_command_fails_on_a_problem(
