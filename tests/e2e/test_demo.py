@@ -35,6 +35,7 @@ ENTITIES = (
     *("customers", "locations", "consents", "products", "stock"),
     *("orders", "order_items", "transactions", "shipments", "events"),
 )
+RAW = ("raw_events", "raw_transactions", "raw_metrics", "raw_system_events", "raw_logs")
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -133,7 +134,7 @@ def test_demo_plays_its_streams_and_batch_computes_the_same(demo: tuple[Path, Do
     [ledger] = (home / "truth" / "stream").iterdir()
     played = pl.read_parquet(ledger / "part-*.parquet")
     lake = Lakehouse(Settings(home=home))
-    rows = sum(lake.row_count(f"bronze.{topic}") for topic in ("raw_events", "raw_transactions"))
+    rows = sum(lake.row_count(f"bronze.{topic}") for topic in RAW)
     assert rows == played.height > 30_000
 
 
