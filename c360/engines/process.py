@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,19 +116,20 @@ class ManagedProcess:
             readable, _, _ = select.select([pipe], [], [], 30.0)
             return pipe.readline().decode(errors="replace").strip() if readable else "the guard does not answer"
 
-    def wait_ready(self) -> None:
-        """Block until the engine serves.
+    def wait_ready(self, beside: Sequence[ManagedProcess] = ()) -> None:
+        """Block until the engine serves. ``beside``: processes started with it, without which it may never do so.
 
         Raises:
-            EngineError: it ended, or did not become ready in time; the last line of its log is quoted.
+            EngineError: it or one of those ended, or it did not become ready in time; the ended one's log is quoted.
         """
         deadline = time.monotonic() + self.spec.start_timeout
         reason: str | None = "not asked yet"
         while time.monotonic() < deadline:
-            self._require_alive()
+            for process in (self, *beside):
+                process.require_alive()
             reason = self.spec.ready() or self._stranger()
             if reason is None:
-                self._require_alive()
+                self.require_alive()
                 return
             time.sleep(READY_POLL)
         raise EngineError(
@@ -136,7 +137,8 @@ class ManagedProcess:
             f"read {self.spec.log}, then start it again",
         )
 
-    def _require_alive(self) -> None:
+    def require_alive(self) -> None:
+        """EngineError that quotes its log if the engine has ended."""
         if self._guard is None or self._guard.poll() is not None:
             raise EngineError(
                 f"{self.spec.name} ended while starting: {last_line(self.spec.log)}",
@@ -160,7 +162,7 @@ class ManagedProcess:
             pipe.write(b"R")
             return
         self._guard.wait(self.spec.grace)
-        self._require_alive()
+        self.require_alive()
 
     def reap(self) -> None:
         """Collect the guard after a stop."""

@@ -199,7 +199,7 @@ class Stack:
                 processes.append(process := ManagedProcess(spec, uuid.uuid4().hex))
                 self._launch(process)
             for process in processes:
-                process.wait_ready()
+                process.wait_ready(processes)
                 self._state.put(replace(self._state.entries()[process.spec.name], ready=True))
         except BaseException:
             self._end(processes)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -242,6 +243,18 @@ def test_failure_of_one_ends_the_others_of_the_same_start(settings: Settings, po
     assert stack.status() == []
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_end_of_one_is_told_at_once_while_another_waits_for_it(settings: Settings, port: int) -> None:
+    def both(s: Settings) -> tuple[EngineSpec, EngineSpec]:
+        code = "import sys; print('Error: Unrecognized VM option'); sys.exit(1)"
+        return spec(s, "waiting", IDLE, port=port, start_timeout=120.0), spec(s, "worker", code, start_timeout=120.0)
+
+    stack, began = Stack(settings, {"both": both}), time.monotonic()
+    with pytest.raises(EngineError, match=r"worker ended while starting: Error: Unrecognized VM option.*worker\.log"):
+        stack.up("both")
+    assert time.monotonic() - began < 20
+    assert stack.status() == []
 
 
 def test_unknown_engine(settings: Settings, port: int) -> None:
