@@ -25,7 +25,7 @@ CHECKS = {
     "checkpoint_age": "Time since the last completed checkpoint; nothing is committed without one.",
     "restarts": "Restarts by Flink and launches by the reconciler within 15 minutes.",
     "commit_freshness": "Time since the stream itself last committed to each of its tables, batch runs aside.",
-    "event_time_freshness": "Event time up to which the stream is complete; old events do not make it fresher.",
+    "event_time_freshness": "Age of the newest event, or of the watermark if older; old events make neither fresher.",
     "dead_letters": "Share of rows that could not be used, of the last 15 minutes.",
 }
 
@@ -46,6 +46,9 @@ LAG = Limits(50_000, 500_000)
 RESTARTS = Limits(0, 2)
 EVENT_TIME_S = Limits(15 * 60, 60 * 60)
 DEAD_SHARE = Limits(0.01, 0.1)
+EVENT_TIME = "event_timestamp"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HORIZON = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,24 @@ def judge(
     restarts: int | None,
     dead: tuple[int, int] | None,
     now: datetime,
+    newest: datetime | None = None,
 ) -> list[Finding]:
-    """All checks of a stream. ``restarts`` are those of the window, ``dead`` its dead letters and its rows received."""
+    """All checks of a stream.
+
+    ``restarts`` are those of the window, ``dead`` its dead letters and its rows received, ``newest`` the time of its
+    newest event: the watermark alone follows the arrival of messages, and old ones that arrive now would move it.
+    """
     if seen.wanted == "stopped":
         return [Finding(check, "ok", f"not judged: it is wanted stopped ({seen.wanted_by})") for check in CHECKS]
     dead_share = _dead(dead)
     ages = [(now - c.committed_at).total_seconds() for c in commits if c.known]
-    watermark = (now - seen.watermark).total_seconds() if seen.watermark else None
+    event_ages = [(now - moment).total_seconds() for moment in (seen.watermark, newest) if moment]
     return [
         _judged("lag", seen.pending, LAG, "{:.0f} records wait"),
         _judged("checkpoint_age", seen.checkpoint_age_s, checkpoint_limits(job), "last checkpoint {:.0f} s ago"),
         _judged("restarts", restarts, RESTARTS, "{:.0f} within 15 minutes"),
         _judged("commit_freshness", max(ages, default=None), commit_limits(job), "last commit {:.0f} s ago"),
-        _judged("event_time_freshness", watermark, EVENT_TIME_S, "complete up to {:.0f} s ago"),
+        _judged("event_time_freshness", max(event_ages, default=None), EVENT_TIME_S, "events up to {:.0f} s ago"),
         dead_share,
     ]
 
@@ -118,6 +126,30 @@ def dead_letters(lake: Lakehouse, job: StreamJob, now: datetime) -> tuple[int, i
     outputs = [name for name in job.outputs if name != REFUSED]
     received = [name for name in outputs if name.startswith("bronze.")] or outputs
     return _added(lake, job.name, REFUSED, now), sum(_added(lake, job.name, name, now) for name in received)
+
+
+def newest_event(lake: Lakehouse, job: StreamJob, now: datetime) -> datetime | None:
+    """Time of the newest event in the stream's table of events, from metadata alone; None without one.
+
+    What is older than ``HORIZON`` counts as that old, so that only the newest files are looked at.
+    """
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.expressions import GreaterThanOrEqual, Reference
+    from pyiceberg.expressions.literals import literal
+    from pyiceberg.types import PrimitiveType
+
+    silver = next((name for name in job.outputs if name.startswith("silver.")), None)
+    if silver is None or not lake.exists(silver):
+        return None
+    table = lake.table(silver)
+    if EVENT_TIME not in table.schema().column_names or not table.scan().count():
+        return None
+    field, oldest = table.schema().find_field(EVENT_TIME), now - HORIZON
+    assert isinstance(field.field_type, PrimitiveType)
+    young = GreaterThanOrEqual(term=Reference(EVENT_TIME), value=literal(oldest.isoformat()))
+    bounds = [(task.file.upper_bounds or {}).get(field.field_id) for task in table.scan(row_filter=young).plan_files()]
+    micros = [from_bytes(field.field_type, bound) for bound in bounds if bound is not None]
+    return max([oldest, *(EPOCH + timedelta(microseconds=int(value)) for value in micros)])
 
 
 def _added(lake: Lakehouse, stream: str, table: str, now: datetime) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from c360.streams.health import CHECKS, Finding, dead_letters, judge
+from c360.streams.health import CHECKS, Finding, dead_letters, judge, newest_event
 from c360.streams.job import StreamJob, load_jobs
 from c360_assets.defs.streaming.assets import stream_key
 from c360_assets.resources.streams import StreamsResource
@@ -40,9 +40,9 @@ def findings(opened: Any, name: str, restarts: int | None = None) -> tuple[list[
     sight, now = opened.look(name), datetime.now(UTC)
     seen = describe(opened, sight)
     with Lakehouse(opened.settings) as lake:
-        dead = dead_letters(lake, sight.job, now)
+        dead, newest = dead_letters(lake, sight.job, now), newest_event(lake, sight.job, now)
     counted = seen.restarts if restarts is None else restarts
-    return judge(sight.job, seen, sight.commits, counted, dead, now), seen
+    return judge(sight.job, seen, sight.commits, counted, dead, now, newest), seen
 
 
 def running_finding(wanted: str, *, ok: bool, text: str) -> Finding:
