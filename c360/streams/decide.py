@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from c360.streams.flink import FlinkJob
     from c360.streams.record import Wanted
 
-Kind = Literal["leave", "start", "resume", "stop", "cancel", "cancel_duplicates", "wait", "hold", "give_up"]
+Kind = Literal["leave", "start", "resume", "stop", "cancel", "cancel_duplicates", "renew", "wait", "hold", "give_up"]
 MAX_FAILURES = 6
 FIRST_BACK_OFF_S = 10.0
 LONGEST_BACK_OFF_S = 300.0
 SUBMISSION_GRACE_S = 20.0
-CHANGES = frozenset({"start", "resume", "stop", "cancel", "cancel_duplicates", "hold"})
+CHANGES = frozenset({"start", "resume", "stop", "cancel", "cancel_duplicates", "renew", "hold"})
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Observed:
     the last submission; ``ended``: Flink's word for how that one ended, None if Flink does not know it.
     ``unconfirmed_s``: seconds since a submission whose answer was never seen. ``state``: path of its newest usable
     state. ``committed``: its tables hold commits of it. ``failures``: starts in a row that came to nothing, the last
-    one ``since_failure_s`` seconds ago because of ``failure``.
+    one ``since_failure_s`` seconds ago because of ``failure``. ``broken``: why the newest checkpoint of its running job
+    cannot be restored, None if it can.
     """
 
     unready: str | None = None
@@ -40,11 +41,15 @@ class Observed:
     failures: int = 0
     since_failure_s: float = 0.0
     failure: str = ""
+    broken: str | None = None
 
 
 @dataclass(frozen=True)
 class Action:
-    """What to do, and why. ``path``: state to resume from; ``jobs``: ids to stop or cancel."""
+    """What to do, and why. ``path``: state to resume from; ``jobs``: ids to stop or cancel.
+
+    ``renew``: end the job with a savepoint, which needs no earlier checkpoint, so that it is resumed from that.
+    """
 
     kind: Kind
     reason: str
@@ -54,7 +59,7 @@ class Action:
     @property
     def alert(self) -> bool:
         """Whether a person should hear of it."""
-        return self.kind in {"wait", "hold", "give_up", "cancel_duplicates"}
+        return self.kind in {"wait", "hold", "give_up", "renew", "cancel_duplicates"}
 
 
 def back_off(failures: int) -> float:
@@ -74,7 +79,7 @@ def decide(wanted: Wanted, seen: Observed) -> Action:
     if len(seen.active) > 1:
         return _one_of_many(seen)
     if len(seen.active) == 1:
-        return _with_one(wanted, seen.active[0])
+        return _with_one(wanted, seen.active[0], seen.broken)
     return _with_none(wanted, seen)
 
 
@@ -88,9 +93,13 @@ def _one_of_many(seen: Observed) -> Action:
     return Action("cancel_duplicates", f"{len(seen.active)} jobs of one name run; {kept.id} stays", jobs=surplus)
 
 
-def _with_one(wanted: Wanted, job: FlinkJob) -> Action:
+def _with_one(wanted: Wanted, job: FlinkJob, broken: str | None) -> Action:
     if job.state in ENDING:
         return Action("wait", f"job {job.id} is {job.state}")
+    if wanted == "running" and broken is not None:
+        # Only while it runs does it still hold its state itself.
+        kind: Kind = "renew" if job.state == "RUNNING" else "wait"
+        return Action(kind, f"job {job.id} is {job.state}, and {broken}", jobs=(job.id,))
     if wanted == "running":
         return Action("leave", f"job {job.id} is {job.state}")
     if job.state == "RUNNING":

@@ -105,7 +105,7 @@ def _act(streams: Streams, sight: Sight, action: Action) -> str | None:
             assert action.path is not None
             known = next((state for state in sight.states if state.path == action.path), None)
             return streams.launch(sight, known or read_state(action.path))
-        case "stop":
+        case "stop" | "renew":
             for job_id in action.jobs:
                 streams.stop_job(sight.record, job_id, SAVEPOINT_S)
         case "cancel" | "cancel_duplicates":

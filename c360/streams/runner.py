@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from c360.lakehouse import Lakehouse
     from c360.settings import Settings
+    from c360.streams.flink import FlinkJob
     from c360.streams.job import StreamJob
     from c360.streams.sinks import SinkCommit
 
@@ -74,9 +76,22 @@ class Streams:
         unready = self.flink.unready()
         listed = [] if unready else self.flink.jobs()
         mine = [each for each in listed if each.name == name or each.id.startswith(id_prefix(name))]
-        return Sight(
-            job, record, tuple(mine), tuple(find_states(self.settings, record)), self.commits(job, record), unready
-        )
+        states, commits = tuple(find_states(self.settings, record)), self.commits(job, record)
+        return Sight(job, record, tuple(mine), states, commits, unready, self._broken(mine))
+
+    def _broken(self, jobs: list[FlinkJob]) -> str | None:
+        """Why the newest checkpoint of the one active job cannot be restored; None if it can, or cannot be seen."""
+        active = [job for job in jobs if job.active]
+        if len(active) != 1 or self.settings.flink_url is not None:
+            return None
+        with suppress(C360Error):
+            newest = self.flink.checkpoint(active[0].id)
+            if newest is not None:
+                try:
+                    read_state(newest.path)
+                except StreamError as error:
+                    return error.problem
+        return None
 
     def commits(self, job: StreamJob, record: Record) -> tuple[SinkCommit, ...]:
         """The newest commits of the stream to its tables."""

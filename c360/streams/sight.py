@@ -29,6 +29,7 @@ class Sight:
     states: tuple[State, ...]
     commits: tuple[SinkCommit, ...]
     unready: str | None
+    broken: str | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -56,6 +57,7 @@ class Sight:
             failures=record.failures,
             since_failure_s=now.timestamp() - record.failed_at if record.failures else 0.0,
             failure=record.failure,
+            broken=self.broken,
         )
 
     def _committed(self) -> bool:

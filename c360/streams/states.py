@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MAGIC = 0x4960672D
 METADATA = "_metadata"
+# Type 2, size, length, path. Small files lie in the metadata itself: type 1, with the path that they might have had.
+_SHARED = re.compile(rb"\x02\x00{3}.{7}file:(/[^\x00]*?/shared/[0-9a-f-]{36})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,24 +49,26 @@ def read_state(address: str, job_id: str | None = None) -> State:
     """The checkpoint or savepoint at an address.
 
     Raises:
-        StreamError: there is none, or its metadata is not whole.
+        StreamError: there is none, its metadata is not whole, or files that it builds on are gone.
     """
     folder = local_path(address)
     metadata = folder / METADATA
     try:
-        with metadata.open("rb") as stream:
-            head = stream.read(16)
+        content = metadata.read_bytes()
         written = metadata.stat().st_mtime
     except OSError as error:
         raise StreamError(
             f"{folder} holds no checkpoint or savepoint ({error.strerror})",
             f"name a folder with a file {METADATA}, such as `c360 streams status` shows",
         ) from error
-    if len(head) < 16 or int.from_bytes(head[:4]) != MAGIC:
+    if len(content) < 16 or int.from_bytes(content[:4]) != MAGIC:
         raise StreamError(f"{metadata} is not whole", "name an older checkpoint or a savepoint")
+    gone = [name for name in set(_SHARED.findall(content)) if not local_path(name.decode(errors="replace")).exists()]
+    if gone:
+        raise StreamError(f"{folder} builds on {len(gone)} files that are gone", "name a savepoint, or bring them back")
     if job_id is None and folder.name.startswith("chk-"):
         job_id = folder.parent.name
-    return State(str(folder), int.from_bytes(head[8:16]), datetime.fromtimestamp(written, tz=UTC), job_id)
+    return State(str(folder), int.from_bytes(content[8:16]), datetime.fromtimestamp(written, tz=UTC), job_id)
 
 
 def find_states(settings: Settings, record: Record) -> list[State]:

@@ -27,7 +27,9 @@ def expected(wanted: str, seen: Observed) -> str:
         (seen.unready is not None, "wait"),
         (len(seen.active) == 2, "cancel_duplicates"),
         (len(seen.active) == 1 and seen.active[0].state in ending, "wait"),
-        (len(seen.active) == 1 and wanted == "running", "leave"),
+        (len(seen.active) == 1 and wanted == "running" and seen.broken is None, "leave"),
+        (len(seen.active) == 1 and wanted == "running" and seen.active[0].state == "RUNNING", "renew"),
+        (len(seen.active) == 1 and wanted == "running", "wait"),
         (len(seen.active) == 1 and seen.active[0].state == "RUNNING", "stop"),
         (len(seen.active) == 1, "cancel"),
         (wanted == "stopped", "leave"),
@@ -52,10 +54,11 @@ def combinations() -> list[tuple[Wanted, Observed]]:
         (None, "/checkpoints/a/chk-7"),
         (False, True),
         ((0, 0.0), (1, 1.0), (1, 3600.0), (MAX_FAILURES, 3600.0)),
+        (None, "its checkpoint is gone"),
     )
     return [
-        (want, Observed(unready, active, "a", ended, unconfirmed, state, committed, failures, since, "because"))
-        for want, unready, active, ended, unconfirmed, state, committed, (failures, since) in found
+        (want, Observed(unready, active, "a", ended, unconfirmed, state, committed, failures, since, "because", broken))
+        for want, unready, active, ended, unconfirmed, state, committed, (failures, since), broken in found
     ]
 
 
