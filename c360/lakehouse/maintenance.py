@@ -2,7 +2,7 @@
 
 What expires is decided here, by id, because Spark's own rule (age and count) knows nothing of who still needs what.
 Kept are: everything back to the oldest published snapshot that is young, among the last few, the newest commit of data,
-or the one that a consumer read last; and all that a tag or an unpublished branch holds.
+the one that a consumer read last, or the newest of a stream; and all that a tag or an unpublished branch holds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pyiceberg.table import Table, Transaction
+    from pyiceberg.table.snapshots import Snapshot
     from pyspark.sql import SparkSession
 
     from c360.lakehouse.lake import Lakehouse
 
 logger = logging.getLogger(__name__)
+FLINK_JOB_ID, STREAM_DIGITS = "flink.job-id", 12
+"""By what a snapshot tells its stream: the first digits of its job's id."""
 _LOST_RACE = (
     r"(?s).*(CommitFailedException|Cannot commit|database is locked|[Ss]till referenced by"
     r"|could not be found in the latest snapshot|Missing required files to delete).*"
@@ -40,10 +43,15 @@ _LOST_RACE = (
 
 @dataclass(frozen=True)
 class Policy:
-    """What upkeep may drop. Ages count from the ``now`` that upkeep is given."""
+    """What upkeep may drop. Ages count from the ``now`` that upkeep is given.
+
+    ``keep_streams_for``: how long the newest commit of a stream that has ended is kept, with all after it. Where it is
+    gone, the stream cannot tell what it has committed, and must not be resumed.
+    """
 
     keep_snapshots_for: timedelta = timedelta(days=5)
     keep_snapshots_at_least: int = 5
+    keep_streams_for: timedelta = timedelta(days=60)
     keep_orphans_for: timedelta = timedelta(days=3)
     small_files_at_least: int = 5
     target_file_bytes: int = 128 * 1024 * 1024
@@ -89,6 +97,7 @@ def expirable(table: Table, needed: Iterable[int], now: datetime, policy: Policy
     limit = (now - policy.keep_snapshots_for).timestamp() * 1000
     newest = last_commit(table)
     wanted = {*needed, newest.snapshot_id if newest else published[0].snapshot_id}
+    wanted |= _newest_of_streams(published, now - policy.keep_streams_for)
     last_kept = min(policy.keep_snapshots_at_least, len(published)) - 1
     for i, snapshot in enumerate(published):
         if snapshot.timestamp_ms >= limit or snapshot.snapshot_id in wanted:
@@ -108,6 +117,16 @@ def expirable(table: Table, needed: Iterable[int], now: datetime, policy: Policy
                 break
     old = [s for s in table.snapshots() if s.snapshot_id not in keep]
     return [s.snapshot_id for s in sorted(old, key=lambda s: s.timestamp_ms)]
+
+
+def _newest_of_streams(published: Iterable[Snapshot], since: datetime) -> set[int]:
+    """Ids of the newest commit of each stream: a sink that is restored looks there for what it has committed."""
+    newest: dict[str, int] = {}
+    for snapshot in published:
+        job = snapshot.summary.additional_properties.get(FLINK_JOB_ID) if snapshot.summary else None
+        if job is not None and snapshot.timestamp_ms >= since.timestamp() * 1000:
+            newest.setdefault(job[:STREAM_DIGITS], snapshot.snapshot_id)
+    return set(newest.values())
 
 
 def maintain(

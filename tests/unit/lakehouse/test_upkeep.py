@@ -130,6 +130,16 @@ class TestExpiry:
         retain(lake, of, at(8), "upkeep")
         assert expirable(lake.table(NAME), [], LATER, NOTHING) == [base]
 
+    def test_the_newest_commit_of_each_stream_is_kept_with_all_after_it(self, lake: Lakehouse) -> None:
+        lake.ensure(contract())
+        for number, job in enumerate(("aaaaaaaaaaaa01", "bbbbbbbbbbbb01", "aaaaaaaaaaaa02", "aaaaaaaaaaaa02")):
+            lake.table(NAME).append(things([number]), snapshot_properties={"flink.job-id": job})
+        put(lake, NAME, things([9]))
+        line = [each.snapshot_id for each in lake.history(NAME)][::-1]
+        assert expirable(lake.table(NAME), [], LATER, NOTHING) == line[:2]
+        gone = replace(NOTHING, keep_streams_for=timedelta(0))
+        assert expirable(lake.table(NAME), [], LATER, gone) == line[:-1]
+
     def test_what_was_rolled_back_may_go(self, lake: Lakehouse, line: list[int]) -> None:
         lake.rollback(NAME, line[3])
         assert expirable(lake.table(NAME), [], LATER, NOTHING) == [*line[:3], *line[4:]]
