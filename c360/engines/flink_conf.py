@@ -113,6 +113,8 @@ def flink_conf(settings: Settings) -> dict[str, Any]:
         "execution.checkpointing.interval": "10 s",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.timeout": "2 min",
+        # A restart would throw away the state that the job still holds, and find no better disk.
+        "execution.checkpointing.tolerable-failed-checkpoints": 6,
         "execution.checkpointing.incremental": True,
         "execution.checkpointing.num-retained": 2,
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,6 +22,7 @@ from tests.unit.engines.engine_specs import gone, tagged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class World:
@@ -57,10 +59,17 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Running engines with the product's topics, for the whole session."""
+    with started(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@contextmanager
+def started(home: Path) -> Iterator[World]:
     """Running engines with the product's topics; ends without orphans."""
     ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
-    stack = Stack(Settings.model_validate({"home": tmp_path_factory.mktemp("world"), "flink_slots": 5, **ports}))
-    started: list[Any] = []
+    stack = Stack(Settings.model_validate({"home": home, "flink_slots": 5, **ports}))
+    left: list[Any] = []
     try:
         stack.up("kafka", "flink")
         admin = KafkaAdminManager(stack.settings.kafka_servers)
@@ -69,6 +78,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
         world.streams.close()
     finally:
-        started = tagged(stack.settings)
+        left = tagged(stack.settings)
         stack.down()
-    assert [process for process in started if not gone(process.pid)] == []
+    assert [process for process in left if not gone(process.pid)] == []
