@@ -59,12 +59,16 @@ class Meter:
         self._sample()
         self.cost = Cost(wall, own + engines, engines, self._peak / 2**20, self._engine_peak / 2**20)
 
+    def engine_cpu(self) -> float:
+        """CPU seconds of the other processes so far."""
+        return _cpu(self._family()) - self._start[2]
+
     def _family(self) -> list[psutil.Process]:
-        found = list(self._engines)
+        found = {engine.pid: engine for engine in self._engines}
         for engine in self._engines:
             with suppress(psutil.NoSuchProcess):
-                found += engine.children(recursive=True)
-        return found
+                found |= {child.pid: child for child in engine.children(recursive=True)}
+        return list(found.values())
 
     def _watch(self) -> None:
         while not self._done.wait(SAMPLE_S):

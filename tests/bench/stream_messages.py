@@ -15,6 +15,11 @@ REPEATED_EVERY, BROKEN_EVERY = 100, 500
 SPAN_MS = 6 * 3600 * 1000
 """The messages arrive over six hours, so that 5-minute windows open and close while they are read."""
 
+_TEMPLATE = (
+    '{"event_id":"%s","event_timestamp":"%s","source_system":"web-shop","schema_version":1,"metadata":'
+    '{"correlation_id":"W%010d","producer":"bench/1"},"event_type":"%s","payload":{"user_id":"C%07d",'
+    '"session_id":"W%010d","product_id":"P%06d","device":"mobile","properties":{"page":"/shoes/%d","price":%d.95}}}'
+)
 _TYPES = ("page_view", "product_view", "add_to_cart", "search", "checkout")
 
 
@@ -43,24 +48,13 @@ def publish(settings: Settings, count: int, start_ms: int | None = None) -> Sent
     })  # fmt: skip
     start = start_ms if start_ms is not None else int(time.time() * 1000) - SPAN_MS
     repeated = broken = size = sent = 0
-    template = (
-        '{"event_id":"%s","event_timestamp":"%s","source_system":"web-shop","schema_version":1,"metadata":'
-        '{"correlation_id":"W%010d","producer":"bench/1"},"event_type":"%s","payload":{"user_id":"C%07d",'
-        '"session_id":"W%010d","product_id":"P%06d","device":"mobile","properties":{"page":"/shoes/%d","price":%d.95}}}'
-    )
     for index in range(count):
         arrived = start + SPAN_MS * index // count
         if index % 1000 == 0:
             ids = os.urandom(16_000).hex()
         raw = ids[32 * (index % 1000) : 32 * (index % 1000) + 32]
         event_id = f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
-        seconds, millis = divmod(arrived - 1500, 1000)
-        moment = f"{_utc(seconds)}.{millis:03}Z"
-        customer, number = index * 7919 % 1_000_000, index // 8
-        value = template % (
-            event_id, moment, number, _TYPES[index % 5], customer, number, index % 90_000, index % 500, index % 90,
-        )  # fmt: skip
-        key = f"C{customer:07}"
+        key, value = message(index, event_id, arrived - 1500)
         if index % BROKEN_EVERY == 17:
             value, broken = value[:-20], broken + 1
         times = 2 if index % REPEATED_EVERY == 3 and index % BROKEN_EVERY != 17 else 1
@@ -79,6 +73,17 @@ def publish(settings: Settings, count: int, start_ms: int | None = None) -> Sent
     if producer.flush(120):
         raise SystemExit("Kafka did not take all messages")
     return Sent(sent, count - broken, repeated, broken, size)
+
+
+def message(index: int, event_id: str, happened_ms: int) -> tuple[str, str]:
+    """Key and value of a valid message."""
+    seconds, millis = divmod(happened_ms, 1000)
+    moment = f"{_utc(seconds)}.{millis:03}Z"
+    customer, number = index * 7919 % 1_000_000, index // 8
+    value = _TEMPLATE % (
+        event_id, moment, number, _TYPES[index % 5], customer, number, index % 90_000, index % 500, index % 90,
+    )  # fmt: skip
+    return f"C{customer:07}", value
 
 
 _seen: dict[int, str] = {}
