@@ -56,10 +56,13 @@ test-unit: setup ## Run the tests that need no engine (seconds)
 faults: setup ## Run only the kill, full-disk and lock tests
 	@$(RUN) pytest -m faults
 
-bench: setup ## Measure; figures go to docs/benchmarks.md
+bench: setup setup-streaming ## Measure; figures go to docs/benchmarks.md
 	@$(RUN) python -m tests.bench.bench_ingest --scale 1
 	@$(RUN) python -m tests.bench.bench_gold --scale 1
 	@$(RUN) python -m tests.bench.bench_upsert
+	@$(RUN) python -m tests.bench.bench_streams --events 2000000 --peers
+	@$(RUN) python -m tests.bench.bench_producer
+	@$(RUN) python -m tests.bench.bench_stream_latency
 
 lint: setup ## Check style
 	@$(RUN) ruff check . && $(RUN) ruff format --check .
