@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def events(first: int, count: int) -> list[UserActionEvent]:
-    """Valid events of about 330 bytes."""
+    """Valid events like those of the stream benchmark."""
     now = datetime.now(UTC)
     return [
         UserActionEvent(

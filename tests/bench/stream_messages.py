@@ -1,4 +1,4 @@
-"""Messages for the stream benchmark: web events of about 330 bytes with random ids, some repeated, some broken."""
+"""Messages for the stream benchmark: web events of about 380 bytes with random ids, some repeated, some broken."""
 
 from __future__ import annotations
 
