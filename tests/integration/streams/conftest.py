@@ -75,8 +75,10 @@ def started(home: Path) -> Iterator[World]:
         admin = KafkaAdminManager(stack.settings.kafka_servers)
         admin.apply(admin.plan(load_topics().values()))
         world = World(stack)
-        yield world
-        world.streams.close()
+        try:
+            yield world
+        finally:
+            world.streams.close()
     finally:
         left = tagged(stack.settings)
         stack.down()
