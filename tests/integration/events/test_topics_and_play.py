@@ -68,7 +68,8 @@ def test_a_cluster_that_does_not_answer_is_named(engines: Engines) -> None:
 def test_a_play_balances_with_its_ledger_message_by_message(
     world: World, read_all: Read, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mock_data.play.load_schemas", lambda: world.schemas)
+    for module in ("play", "play_foreign"):
+        monkeypatch.setattr(f"mock_data.{module}.load_schemas", lambda: world.schemas)
     of = source(company_of(0.01, 7, date(2025, 1, 1), 60))
     until = datetime.now(UTC)
     config = ProducerConfig(world.engines.kafka, "throughput")
@@ -135,6 +136,6 @@ def test_a_rate_is_kept(world: World, ledger: Path) -> None:
     with EventProducer(
         ProducerConfig(world.engines.kafka), None, KeyRing("k1", {"k1": KEY}), world.schemas, world.metrics
     ) as producer:
-        made = play(of, producer, ledger, rate=200, limit=400, defects=False)
+        made = play(of, producer, ledger, rate=200, limit=400, defects=False, machines=False)
     assert made.sent == 400
     assert 1.9 <= made.seconds < 4
