@@ -77,9 +77,9 @@ class Streams:
         listed = [] if unready else self.flink.jobs()
         mine = [each for each in listed if each.name == name or each.id.startswith(id_prefix(name))]
         states, commits = tuple(find_states(self.settings, record)), self.commits(job, record)
-        return Sight(job, record, tuple(mine), states, commits, unready, self._broken(mine))
+        return Sight(job, record, tuple(mine), states, commits, unready, self._broken(record, mine))
 
-    def _broken(self, jobs: list[FlinkJob]) -> str | None:
+    def _broken(self, record: Record, jobs: list[FlinkJob]) -> str | None:
         """Why the newest checkpoint of the one active job cannot be restored; None if it can, or cannot be seen."""
         active = [job for job in jobs if job.active]
         if len(active) != 1 or self.settings.flink_url is not None:
@@ -90,7 +90,9 @@ class Streams:
                 try:
                     read_state(newest.path)
                 except StreamError as error:
-                    return error.problem
+                    # Flink's answer may be seconds old, and another checkpoint have taken the place of that one.
+                    own = (each for each in find_states(self.settings, record) if each.job_id == active[0].id)
+                    return None if any(each.checkpoint_id > newest.id for each in own) else error.problem
         return None
 
     def commits(self, job: StreamJob, record: Record) -> tuple[SinkCommit, ...]:

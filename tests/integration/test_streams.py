@@ -342,7 +342,8 @@ def test_dagsters_sensors_heal_and_tell_every_commit_once(world: World, monkeypa
 def test_prometheus_is_told_what_flink_and_the_tables_say(world: World) -> None:
     from c360.streams.exporter import StreamCollector
 
-    world.streams.start(NAME)
+    if not world.streams.look(NAME).active:
+        world.streams.start(NAME)
     world.send()
     assert world.arrived()
     registry = CollectorRegistry()
@@ -359,8 +360,8 @@ def test_prometheus_is_told_what_flink_and_the_tables_say(world: World) -> None:
     newest = max(snapshot.timestamp_ms for snapshot in world.snapshots()) / 1000
     assert 0 <= age <= time.time() - newest + 60
     assert told("c360_engine_up", engine="flink-taskmanager") == 1
+    world.streams.stop(NAME)
+    assert told("c360_stream_running", stream=NAME) == told("c360_stream_wanted", stream=NAME) == 0
     world.kill("flink-taskmanager")
     assert told("c360_engine_up", engine="flink-taskmanager") == 0
     world.stack.up("flink")
-    world.streams.stop(NAME)
-    assert told("c360_stream_running", stream=NAME) == told("c360_stream_wanted", stream=NAME) == 0
