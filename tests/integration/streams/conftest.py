@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,10 @@ class World:
     def kill(self, name: str) -> None:
         pid = {engine.name: engine.pid for engine in self.stack.status()}[name]
         os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while not gone(pid):  # the kernel may need a moment
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def tick(self, *streams: str) -> None:
         """What the reconciling sensor does for these streams."""
