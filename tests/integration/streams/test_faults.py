@@ -15,12 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import httpx
 import polars as pl
 import pytest
 
-from c360.engines.spark import connect
 from c360.lakehouse import Lakehouse
 from c360.lakehouse.maintenance import Policy, maintain
 from c360.streams.health import judge
@@ -49,34 +47,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture(scope="module")
-def spark(world: World) -> Iterator[SparkSession]:
-    """Spark beside the stream."""
-    world.stack.up("spark")
-    session = connect(world.settings)
-    yield session
-    session.stop()
-
-
 def heads(world: World) -> dict[str, int | None]:
     with Lakehouse(world.settings) as lake:
         return {table: lake.snapshot(table) if lake.exists(table) else None for table in TABLES}
-
-
-def read_by_each(world: World, spark: SparkSession, table: str, snapshot: int) -> dict[str, tuple[int, int]]:
-    """Rows and a sum over them of one snapshot, by engine."""
-    column = "event_count" if table == METRICS else "kafka_offset"
-    with Lakehouse(world.settings) as lake:
-        frame = pl.DataFrame(pl.from_arrow(lake.read(table, [column], snapshot_id=snapshot)))
-        batches = duckdb.from_arrow(lake.reader(table, [column], snapshot_id=snapshot))
-        [by_duckdb] = batches.aggregate(f"count(*), coalesce(sum({column}), 0)::BIGINT").fetchall()
-    sql = f"SELECT count(*), coalesce(sum({column}), 0) FROM lake.{table} VERSION AS OF {snapshot}"
-    [by_spark] = spark.sql(sql).collect()
-    return {
-        "pyiceberg": (frame.height, int(frame.get_column(column).sum())),
-        "duckdb": (by_duckdb[0], by_duckdb[1]),
-        "spark": (int(by_spark[0]), int(by_spark[1])),
-    }
 
 
 def test_three_engines_read_the_same_while_flink_commits(world: World, spark: SparkSession) -> None:
@@ -91,7 +64,9 @@ def test_three_engines_read_the_same_while_flink_commits(world: World, spark: Sp
                 assert snapshot is not None
                 if snapshot in read[table]:
                     continue
-                counts = read_by_each(world, spark, table, snapshot)
+                counts = world.read_by_each(
+                    spark, table, "event_count" if table == METRICS else "kafka_offset", snapshot
+                )
                 assert len(set(counts.values())) == 1, (table, counts)
                 read[table].add(snapshot)
         assert all(heads(world)[table] != began[table] for table in TABLES)
