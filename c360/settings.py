@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = SecretStr(DEFAULT_SECRET)
     s3_region: str = "us-east-1"
     event_keys: SecretStr | None = None
+    api_hash_key: SecretStr = SecretStr(DEFAULT_SECRET)
 
     scale: float = Field(default=0.1, gt=0, le=1000)
     seed: int = Field(default=360, ge=0)
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     spark_memory: str = Field(default="3g", pattern=r"^\d+[mg]$")
     spark_cores: int = Field(default=2, ge=1)
     dagster_port: int = Field(default=3000, ge=1024, le=65535)
+    api_port: int = Field(default=8000, ge=1024, le=65535)
     dagster_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
     alert_sinks: str = "log,file"
@@ -200,6 +202,11 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Folder of the Dagster instance (runs, event log, schedules)."""
         return self.home / "dagster"
+
+    @property
+    def serving_dir(self) -> Path:
+        """Folder of the indexes that the API serves from."""
+        return self.home / "serving"
 
     @property
     def log_dir(self) -> Path:
