@@ -27,7 +27,7 @@ $(TOOLS)/bin/uv: uv-bootstrap.txt
 	@touch $@
 
 $(SYNCED): pyproject.toml uv.lock | $(if $(filter $(TOOLS)/bin/uv,$(UV)),$(TOOLS)/bin/uv)
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet --extra api
 	@touch $@
 
 setup: $(SYNCED) ## Install everything the project needs into its own folder
@@ -63,6 +63,7 @@ bench: setup setup-streaming ## Measure; figures go to docs/benchmarks.md
 	@$(RUN) python -m tests.bench.bench_streams --events 2000000 --peers
 	@$(RUN) python -m tests.bench.bench_producer
 	@$(RUN) python -m tests.bench.bench_stream_latency
+	@$(RUN) python -m tests.bench.bench_api --customers 50000 --seconds 3 --rounds 1
 
 lint: setup ## Check style
 	@$(RUN) ruff check . && $(RUN) ruff format --check .

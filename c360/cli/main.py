@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 
 import typer
 
@@ -25,6 +26,17 @@ def _register() -> None:
     app.add_typer(topics.app, name="topics")
     app.add_typer(dlq.app, name="dlq")
     app.add_typer(streams.app, name="streams")
+    for name, commands in _of_other_rooms():
+        app.add_typer(commands, name=name)
+
+
+def _of_other_rooms() -> list[tuple[str, typer.Typer]]:
+    """Commands of packages that stand on the kernel: it does not import them, they name themselves to it."""
+    try:
+        found = distribution("c360").entry_points.select(group="c360.commands")
+    except PackageNotFoundError:
+        return []
+    return [(entry.name, entry.load()) for entry in found]
 
 
 def main() -> None:
