@@ -23,6 +23,8 @@ SOURCES = "c360.sources"
 OPERATION = "c360.operation"
 """Set on upkeep commits only (``base``, ``retention``): they bring no new data."""
 RETENTION = "retention"
+AS_OF = "c360.as-of"
+"""The moment that decided recency and segments of a gold table, ISO 8601."""
 TOKEN = "c360.commit"  # noqa: S105 - marks the snapshots of one staged write
 
 
@@ -104,7 +106,12 @@ def _sources(text: str | None) -> dict[str, int]:
 
 def lineage(table: Table, ref: str = MAIN_BRANCH) -> Iterator[Snapshot]:
     """The snapshots of ``ref`` from newest to oldest, as far as they are kept."""
-    head = table.snapshot_by_name(ref)
+    return iter(ancestors_of(table.snapshot_by_name(ref), table.metadata))
+
+
+def ancestry(table: Table, snapshot_id: int | None) -> Iterator[Snapshot]:
+    """A snapshot (None: the published one) and those before it, newest first, as far as they are kept."""
+    head = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
     return iter(ancestors_of(head, table.metadata))
 
 

@@ -68,6 +68,12 @@ def history(table: Table) -> list[CommitInfo]:
     return [read_commit(snapshot) for snapshot in lineage(table)]
 
 
+def published(table: Table) -> list[tuple[datetime, int]]:
+    """When each snapshot still kept became the published one, oldest first; after a rollback one is there twice."""
+    entries = [each for each in table.history() if table.snapshot_by_id(each.snapshot_id) is not None]
+    return [(datetime.fromtimestamp(each.timestamp_ms / 1000, tz=UTC), each.snapshot_id) for each in entries]
+
+
 def move_main(table: Table, snapshot_id: int, expected: int | None) -> Transaction:
     """A change that sets the published snapshot, refused by the catalog unless it still is ``expected``."""
     transaction = table.transaction()

@@ -14,10 +14,11 @@ import pyarrow as pa
 from c360.contracts import get_contract
 from c360.errors import LakehouseError, SettingsError
 from c360.lakehouse import Commit, Staged
+from c360.lakehouse.ledger import AS_OF
 from c360_assets.gold.catalogue import GOLD, GoldTable
 from c360_assets.gold.query import select
 from c360_assets.gold.scope import RebuildNeededError, Scope
-from c360_assets.gold.upstream import AS_OF, LakeUpstream
+from c360_assets.gold.upstream import LakeUpstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

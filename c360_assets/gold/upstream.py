@@ -11,7 +11,7 @@ import polars as pl
 from c360.errors import LakehouseError
 from c360.lakehouse.changes import changes
 from c360.lakehouse.files import read_tasks
-from c360.lakehouse.ledger import CommitInfo, last_commit
+from c360.lakehouse.ledger import AS_OF, CommitInfo, last_commit
 from c360_assets.gold.scope import RebuildNeededError
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from c360.lakehouse import Lakehouse
-
-AS_OF = "c360.as-of"
-"""Snapshot property of the tables that depend on it."""
 
 
 class LakeUpstream:

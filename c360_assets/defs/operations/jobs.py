@@ -26,7 +26,7 @@ def operations() -> dg.Definitions:
     ]
     everything = dg.define_asset_job(
         "customer_360_build",
-        selection=dg.AssetSelection.groups(*LAYERS),
+        selection=dg.AssetSelection.groups(*LAYERS, "serving"),
         description="Landing files of the chosen days to the Customer 360, in one run.",
         executor_def=dg.in_process_executor,
     )
