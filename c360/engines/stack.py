@@ -63,6 +63,12 @@ def _metrics(settings: Settings) -> tuple[EngineSpec, ...]:
     return (metrics_spec(settings),)
 
 
+def _api(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.api import api_spec
+
+    return (api_spec(settings),)
+
+
 ENGINES: dict[str, Builder] = {
     "spark": _spark,
     "dagster": _dagster,
@@ -70,6 +76,7 @@ ENGINES: dict[str, Builder] = {
     "registry": _registry,
     "flink": _flink,
     "metrics": _metrics,
+    "api": _api,
 }
 STREAMING = ("kafka", "registry", "flink")
 DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half

@@ -1,0 +1,191 @@
+"""One request: who asks, what the policy says, what they read, and the answer, which leaves once it is on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import anyio.to_thread
+import orjson
+from fastapi import Depends, Request, Response
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+
+from api.answering import ReadyResponse, frame
+from api.describing import as_documented
+from api.problem import ProblemError, not_found
+from api.security.audit import MOST_SUBJECTS, Access
+from api.security.errors import CredentialError
+from api.serving.serving import NoReleaseError, parse_moment
+from api.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from api.security.audit import Outcome
+    from api.security.decision import Decision, View
+    from api.security.principal import Principal
+    from api.serving.source import ReleaseSource
+    from c360.serving.model import Kind
+
+_bearer = HTTPBearer(auto_error=False, description="A JSON Web Token of the configured issuer.")
+_key = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key made by `c360 api keys create`.")
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """``purpose`` is what the request states that it is for (header ``c360-purpose``)."""
+
+    state: State
+    principal: Principal
+    decision: Decision
+    request: Request
+    request_id: str
+
+    def note(self, outcome: Outcome, resource: str, subjects: Sequence[str] = (), view: str = "") -> None:
+        """Put it on record. Raises AuditError, and then nothing may be answered."""
+        client = self.request.client.host if self.request.client else ""
+        parts = [tuple(subjects[i : i + MOST_SUBJECTS]) for i in range(0, len(subjects), MOST_SUBJECTS)] or [()]
+        for part in parts:
+            self.state.audit.write(
+                Access(
+                    self.request_id, self.principal, self.decision.action, resource, outcome, part, view, client=client
+                )
+            )
+
+    async def source(self) -> ReleaseSource:
+        """The release to answer from, by the parameter ``as_of``.
+
+        Raises ProblemError for a moment that cannot be meant or has no release.
+        """
+        text = self.request.query_params.get("as_of") if self.request.scope["query_string"] else None
+        if text is None:
+            return self.state.serving.now()
+        try:
+            moment = parse_moment(text)
+        except ValueError as error:
+            raise ProblemError(422, "as_of_not_valid", f"The parameter as_of {error}.") from None
+        known = self.state.serving.known(moment)
+        if known is not None:
+            return known
+        try:
+            return await anyio.to_thread.run_sync(self.state.serving.at, moment)
+        except NoReleaseError as error:
+            raise ProblemError(404, "no_release_then", f"{error.problem}; {error.mend}.") from None
+
+    async def resumed(self, cursor: str | None, about: str) -> tuple[ReleaseSource, str]:
+        """The release of a list's next page, which is that of its first, and the item after which it begins.
+
+        Raises ProblemError 400 for a cursor that is not this list's, 410 where its release is no longer kept.
+        """
+        if cursor is None:
+            return await self.source(), ""
+        name, after = self.state.cursors.read(cursor, about)
+        try:
+            return await anyio.to_thread.run_sync(self.state.serving.named, name), after
+        except NoReleaseError as error:
+            raise ProblemError(410, "cursor_expired", f"{error.problem}; {error.mend}.") from None
+
+    def cursor(self, source: ReleaseSource, about: str, after: str) -> str:
+        """The cursor of the page after ``after``."""
+        return self.state.cursors.make(source.id, about, after)
+
+    async def read(self, source: ReleaseSource, read: Callable[[Kind, str], T], kind: Kind, key: str) -> T:
+        """Read a document: at once from an index, in a thread where it takes a scan."""
+        if source.slow:
+            return await anyio.to_thread.run_sync(read, kind, key)
+        return read(kind, key)
+
+    async def customer(self, source: ReleaseSource, customer_id: str, resource: str) -> tuple[Row, View]:
+        """The customer's row and how it may be shown. Raises ProblemError 404 for one that may not be seen, too."""
+        row = await self.read(source, source.one, "customer", customer_id)
+        view = None if row is None else self.decision.view_of(row)
+        if row is None or view is None:
+            self.note("not_found", resource, (customer_id,))
+            raise not_found("customer")
+        return row, view
+
+    def answer(
+        self,
+        data: object,
+        source: ReleaseSource,
+        view: str,
+        resource: str,
+        subjects: Sequence[str] = (),
+        **members: Any,
+    ) -> Response:
+        """``data`` of a release, on record before it leaves; 304 where the caller has it already."""
+        self.note("permitted", resource, subjects, view)
+        ready = frame(source, view)
+        held = self.request.headers.get("if-none-match")
+        if held is not None and ready.etag in {tag.strip() for tag in held.split(",")}:
+            return ReadyResponse(304, ready.headers, None)
+        body = orjson.dumps({"data": data, "release": ready.release, **members}, option=orjson.OPT_UTC_Z)
+        return ReadyResponse(200, ready.headers, body)
+
+
+def may(action: str) -> Any:
+    """A dependency: the caller, if they may do this at all.
+
+    Raises ProblemError 401 (nobody), 403 (not permitted) or 429 (too fast).
+    """
+
+    async def asking(
+        request: Request,
+        bearer: Annotated[object, Depends(_bearer)],
+        key: Annotated[object, Depends(_key)],
+    ) -> Asking:
+        as_documented(bearer)
+        as_documented(key)
+        return await admit(request, action)
+
+    return Depends(asking)
+
+
+async def admit(request: Request, action: str) -> Asking:
+    """The caller of this request, if they may do this at all; raises as :func:`may` says."""
+    state: State = request.app.state.c360
+    request_id: str = request.scope["state"]["request_id"]
+    client = request.client.host if request.client else ""
+    # As Starlette does, of a header given twice the first counts.
+    headers = dict(reversed(request.scope["headers"]))
+    scheme, token = get_authorization_scheme_param(_text(headers, b"authorization"))
+    try:
+        if b"authorization" in headers and b"x-api-key" in headers:
+            raise CredentialError("two_credentials", "send a key or a token, not both")
+        principal = await _principal(
+            state, token if scheme.lower() == "bearer" and token else None, _text(headers, b"x-api-key") or None
+        )
+    except CredentialError:
+        state.audit.write(Access(request_id, None, action, request.url.path, "denied", client=client))
+        raise
+    wait = state.limits.take(principal.subject)
+    if wait:
+        limited = {"retry-after": str(max(1, round(wait)))}
+        raise ProblemError(429, "too_fast", "You ask more often than you may.", limited)
+    decision = state.policy.decide(principal, action, _text(headers, b"c360-purpose"))
+    found = Asking(state, principal, decision, request, request_id)
+    if not decision.allowed:
+        found.note("denied", request.url.path)
+        raise ProblemError(403, decision.reason, "Your roles do not permit this.")
+    return found
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+async def _principal(state: State, token: str | None, key: str | None) -> Principal:
+    if key is not None:
+        return state.keys.check(key)
+    if token is None:
+        raise CredentialError("missing", "send an API key or a token")
+    if token.startswith("c360k_"):
+        return state.keys.check(token)
+    if state.tokens is None:
+        raise CredentialError("tokens_not_accepted", "send an API key")
+    known = state.tokens.known(token)
+    return known if known is not None else await anyio.to_thread.run_sync(state.tokens.verify, token)

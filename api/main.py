@@ -1,0 +1,95 @@
+"""The application: ``uvicorn --factory api.main:create_app``."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from api.counting import Counting
+from api.direct import Direct
+from api.middleware import Around
+from api.paging import Cursors
+from api.presenting import Presenting
+from api.problem import add_problems
+from api.routes import catalogue, customers, export, operations, page, search
+from api.security.audit import AuditLog
+from api.security.keys import KeyStore, key_path
+from api.security.limits import RateLimit
+from api.security.policy import Policy
+from api.security.secrets import refuse_default_secrets
+from api.security.settings import SecuritySettings
+from api.security.tokens import TokenVerifier
+from api.serving.serving import Serving
+from api.state import State
+from c360.privacy.keyed import hash_key
+from c360.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi.routing import APIRoute
+
+DESCRIPTION = "Every customer's story, now or as of any moment. What you see follows from your roles."
+
+
+def create_app(settings: Settings | None = None, security: SecuritySettings | None = None) -> FastAPI:
+    """The API over the lake of ``settings`` (by default of the environment).
+
+    Raises SettingsError for settings that may not be used, such as a default secret outside the local profile.
+    """
+    settings, security = settings or Settings(), security or SecuritySettings()
+    refuse_default_secrets(settings)
+    key, counting = hash_key(settings), Counting()
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        state = _start(settings, security, key)
+        counting.follow(state.serving)
+        app.state.c360, app.state.counting = state, counting
+        try:
+            yield
+        finally:
+            state.close()
+
+    app = FastAPI(
+        title="Customer 360",
+        version="1.0.0",
+        description=DESCRIPTION,
+        lifespan=running,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        generate_unique_id_function=_operation_id,
+    )
+    add_problems(app)
+    for router in (export.router, search.router, customers.router, catalogue.router):
+        app.include_router(router, prefix="/v1")
+    app.include_router(operations.router)
+    app.include_router(page.router)
+    app.add_middleware(Direct)
+    app.add_middleware(Around, counting=counting)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The function's name: stable, whatever the path becomes."""
+    return route.name
+
+
+def _start(settings: Settings, security: SecuritySettings, key: bytes) -> State:
+    serving = Serving(settings)
+    serving.start()
+    return State(
+        settings=settings,
+        serving=serving,
+        policy=Policy(),
+        keys=KeyStore(key_path(settings.home)),
+        tokens=TokenVerifier(security) if security.jwt_jwks else None,
+        limits=RateLimit(security.rate, security.burst),
+        audit=AuditLog(settings.home / "api" / "audit", key, security.audit_fsync, security.audit_fsync_s),
+        presenting=Presenting(key),
+        cursors=Cursors(key),
+        hash_key=key,
+    )

@@ -1,0 +1,58 @@
+"""Rows as somebody may see them: one function per table and view, made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from api.serving.source import BY_KIND
+from c360.contracts import get_contract
+from c360.privacy.keyed import Tokens
+from c360.privacy.masking import row_presenter
+
+EXPORT_TOKENS = frozenset({"customer_id", "customer_sk"})
+"""Columns that are tokenised for some although they carry no classification."""
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from api.security.decision import View
+    from c360.serving.model import Kind
+
+    Show = Callable[[Mapping[str, object]], dict[str, object]]
+
+
+def arrow_schema(kind: Kind) -> pa.Schema:
+    """The columns of a kind as exported: what may be masked is text for everybody, as are amounts."""
+    plain: dict[str, pa.DataType] = {
+        "int": pa.int32(),
+        "long": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+    }
+    columns = [column for column in get_contract(BY_KIND[kind].table).columns if not column.name.startswith("_")]
+    hidden = {column.name for column in columns if column.classification != "none" or column.name in EXPORT_TOKENS}
+    types = {c.name: pa.string() if c.name in hidden else plain.get(c.type, pa.string()) for c in columns}
+    return pa.schema(types)
+
+
+class Presenting:
+    """``key`` is that of tokens (:func:`c360.privacy.keyed.hash_key`)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._tokens = Tokens(key)
+        self._made: dict[tuple[str, str], Show] = {}
+
+    def show(self, kind: Kind, view: View) -> Show:
+        """A function from a row of this kind to the row under this view."""
+        found = self._made.get((kind, view.id))
+        if found is None:
+            columns = get_contract(BY_KIND[kind].table).columns
+            found = row_presenter(columns, view.presentations, view.column_overrides, self._tokens)
+            self._made[kind, view.id] = found
+        return found
+
+    def rows(self, kind: Kind, view: View, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
+        """All rows under the view."""
+        return list(map(self.show(kind, view), rows))

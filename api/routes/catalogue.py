@@ -1,0 +1,131 @@
+"""What is nobody's: products, figures over time, segments, tables and releases."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Path, Query, Response
+
+from api.asking import Asking, Row, may
+from api.describing import AsOf, answers, as_documented, refusals
+from api.paging import Cursor, Limit, page
+from api.problem import not_found
+from api.security.policy import Action
+from api.serving.source import IndexSource
+from c360.serving.model import Kind
+
+router = APIRouter()
+Products = Annotated[Asking, may(Action.READ_PRODUCTS)]
+Metrics = Annotated[Asking, may(Action.READ_METRICS)]
+Tables = Annotated[Asking, may(Action.READ_TABLES)]
+
+
+@router.get("/products", tags=["products"], responses=answers("product", many=True))
+async def list_products(asking: Products, as_of: AsOf = None, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Products with their performance, by id."""
+    as_documented(as_of)
+    return await _listed(asking, "product", limit, cursor)
+
+
+@router.get("/products/{product_id}", tags=["products"], responses=answers("product"))
+async def get_product(
+    product_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")], asking: Products, as_of: AsOf = None
+) -> Response:
+    """A product and its performance."""
+    as_documented(as_of)
+    source = await asking.source()
+    row = await asking.read(source, source.one, "product", product_id)
+    if row is None:
+        raise not_found("product")
+    view = asking.decision.always
+    return asking.answer(asking.state.presenting.show("product", view)(row), source, view.id, "product")
+
+
+@router.get("/metrics/sales", tags=["metrics"], responses=answers("sales", many=True))
+async def get_sales_metrics(
+    asking: Metrics,
+    start: Annotated[date, Query(description="First day.")],
+    end: Annotated[date, Query(description="Last day.")],
+    as_of: AsOf = None,
+) -> Response:
+    """Sales by day, channel and country."""
+    as_documented(as_of)
+    return await _over_time(asking, "sales", start, end)
+
+
+@router.get("/metrics/deliveries", tags=["metrics"], responses=answers("delivery", many=True))
+async def get_delivery_metrics(
+    asking: Metrics,
+    start: Annotated[date, Query(description="A day of the first month.")],
+    end: Annotated[date, Query(description="A day of the last month.")],
+    as_of: AsOf = None,
+) -> Response:
+    """Deliveries by month, carrier, service and country."""
+    as_documented(as_of)
+    return await _over_time(asking, "delivery", start.replace(day=1), end)
+
+
+@router.get("/segments", tags=["metrics"], responses=refusals())
+async def list_segments(asking: Metrics, as_of: AsOf = None) -> Response:
+    """Segments and how many customers they have."""
+    as_documented(as_of)
+    source = await asking.source()
+    if not isinstance(source, IndexSource):
+        raise not_found("index of that moment")
+    where, values = asking.decision.conditions.where()
+    rows = source.index.select(
+        f"SELECT segment, count(*) FROM customer WHERE {where} GROUP BY segment ORDER BY segment", values
+    )
+    return asking.answer([{"segment": row[0], "customers": row[1]} for row in rows], source, "", "segments", next=None)
+
+
+@router.get("/tables", tags=["operations"], responses=refusals())
+async def list_tables(asking: Tables) -> Response:
+    """The tables that the answers come from: snapshot, rows and when they were published."""
+    source = asking.state.serving.now()
+    tables = await anyio.to_thread.run_sync(_tables, source)
+    return asking.answer(tables, source, "", "tables", next=None)
+
+
+@router.get("/releases", tags=["operations"], responses=refusals())
+async def list_releases(asking: Tables) -> Response:
+    """Releases that are kept as an index, newest first."""
+    source = asking.state.serving.now()
+    found = await anyio.to_thread.run_sync(asking.state.serving.kept)
+    return asking.answer(found, source, "", "releases", next=None)
+
+
+def _tables(source: IndexSource) -> list[Row]:
+    manifest = source.index.manifest
+    age = (datetime.now(UTC) - source.published_at).total_seconds()
+    return [
+        {"table": table, "snapshot": snapshot, "published_at": source.published_at, "age_s": round(age)}
+        for table, snapshot in manifest.snapshots.items()
+    ]
+
+
+async def _listed(asking: Asking, kind: Kind, limit: int, cursor: str | None) -> Response:
+    found, after = await asking.resumed(cursor, kind)
+    if not isinstance(found, IndexSource):
+        raise not_found("index of that moment")
+    rows = found.index.rows(kind, after=after, most=limit + 1)
+    view = asking.decision.always
+    items = asking.state.presenting.rows(kind, view, [row for _, row in rows[:limit]])
+    onward = asking.cursor(found, kind, rows[limit - 1][0]) if len(rows) > limit else None
+    return asking.answer(items, found, view.id, kind, next=onward)
+
+
+async def _over_time(asking: Asking, kind: Kind, start: date, end: date) -> Response:
+    source = await asking.source()
+    if not isinstance(source, IndexSource):
+        raise not_found("index of that moment")
+    found: list[Any] = []
+    for _, records in source.index.rows(kind, after="", most=10_000):
+        found += records
+    column = "order_date" if kind == "sales" else "ship_month"
+    within = [row for row in found if start.isoformat() <= row[column] <= end.isoformat()]
+    view = asking.decision.always
+    items, _ = page(asking.state.presenting.rows(kind, view, within), 0, 100_000)
+    return asking.answer(items, source, view.id, kind, next=None)

@@ -1,0 +1,103 @@
+"""Customers in bulk, as lines of JSON or as an Arrow stream, each part on record before it leaves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import anyio.to_thread
+import orjson
+import pyarrow as pa
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from api.asking import Asking, Row, may
+from api.describing import refusals
+from api.presenting import arrow_schema
+from api.problem import ProblemError
+from api.routes.search import Filters
+from api.security.policy import Action
+from api.serving.source import IndexSource
+
+router = APIRouter(tags=["customers"])
+PART = 1_000
+NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
+_SAYS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "All customers that fit and may be seen, by id.", "content": {NDJSON: {}, ARROW: {}}}
+}
+
+
+class Wanted(Filters):
+    """Filters as of a search, without pages."""
+
+    format: Literal["ndjson", "arrow"] = "ndjson"
+
+
+@router.get("/customers/export", responses=_SAYS | refusals())
+async def export_customers(
+    wanted: Annotated[Wanted, Query()], asking: Annotated[Asking, may(Action.EXPORT_CUSTOMERS)]
+) -> StreamingResponse:
+    """Every customer that fits all filters, of one release. The stream is whole if its last line, or batch, is."""
+    source = await asking.source()
+    if not isinstance(source, IndexSource):
+        raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not exported.")
+    if wanted.cursor is not None or "limit" in wanted.model_fields_set:
+        raise ProblemError(422, "not_valid", "An export has no pages; leave limit and cursor out.")
+    parts = _parts(asking, source, wanted)
+    # What cannot be put on record is refused, and not begun.
+    first: list[Row] = await anyio.to_thread.run_sync(next, parts, [])
+    media, lines = (NDJSON, _ndjson) if wanted.format == "ndjson" else (ARROW, _arrow)
+    headers = {"c360-release": source.id, "cache-control": "no-store"}
+    return StreamingResponse(lines(first, parts), media_type=media, headers=headers)
+
+
+def _parts(asking: Asking, source: IndexSource, wanted: Filters) -> Iterator[list[Row]]:
+    """What may be seen, a part at a time, each recorded."""
+    conditions, values = wanted.where()
+    allowed, allowed_values = asking.decision.conditions.where()
+    sql = " AND ".join([*conditions, allowed, "customer_id > ?"])
+    last = ""
+    while True:
+        bound = [*values, *allowed_values, last, PART]
+        rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
+        if not rows:
+            return
+        last, shown, ids, views = rows[-1][0], [], [], set()
+        for (customer_id,) in rows:
+            row = source.one("customer", customer_id)
+            view = None if row is None else asking.decision.view_of(row)
+            if row is not None and view is not None:
+                shown.append(asking.state.presenting.show("customer", view)(row))
+                ids.append(customer_id)
+                views.add(view.id)
+        asking.note("permitted", "export", ids, "; ".join(sorted(views)))
+        yield shown
+
+
+def _ndjson(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[bytes]:
+    for part in _all(first, parts):
+        yield b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in part)
+
+
+def _arrow(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[bytes]:
+    schema = arrow_schema("customer")
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for part in _all(first, parts):
+            writer.write_batch(pa.RecordBatch.from_pylist([_texts(row, schema) for row in part], schema=schema))
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+    yield sink.getvalue()
+
+
+def _all(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    yield first
+    yield from parts
+
+
+def _texts(row: Row, schema: pa.Schema) -> Row:
+    """Masked and tokenised, a value of any type is text; such columns are text for everybody."""
+    text = {field.name for field in schema if pa.types.is_string(field.type)}
+    return {name: value if value is None or name not in text else str(value) for name, value in row.items()}

@@ -1,0 +1,134 @@
+"""The API as a process of the stack: killed under load it has recorded whatever it answered, and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import httpx
+import pytest
+
+from api.security.keys import KeyStore, key_path
+from api.security.principal import Role
+from c360.engines.stack import Stack
+from c360.lakehouse import Lakehouse
+from c360.privacy.keyed import hash_key
+from c360.serving.model import TABLES
+from c360.serving.release import release
+from c360.serving.store import Store
+from c360.settings import Settings
+from tests.conftest import free_port
+from tests.unit.engines.engine_specs import eventually, gone, tagged
+from tests.unit.serving.company import Company
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = Settings(home=tmp_path_factory.mktemp("api"), api_port=free_port())
+    with Lakehouse(settings) as lake:
+        Company(lake, customers=30).publish()
+        found = release(lake, TABLES)
+        store = Store(settings.serving_dir)
+        store.serve(store.build(lake, found, hash_key(settings)).release)
+    stack = Stack(settings)
+    stack.up("api")
+    try:
+        yield stack
+    finally:
+        left = tagged(settings)
+        stack.down()
+    assert [process for process in left if not gone(process.pid)] == []
+
+
+class Load:
+    """Asks from several threads; keeps the ids of what was answered whole, and what was neither whole nor cut off."""
+
+    def __init__(self, stack: Stack, key: str) -> None:
+        self.address = f"http://127.0.0.1:{stack.settings.api_port}/v1/customers/C00000"
+        self.key, self.answered, self.wrong = key, list[str](), list[str]()
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(4)]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def goes_on(self) -> bool:
+        """A hundred more answers come."""
+        count = len(self.answered)
+        return eventually(lambda: len(self.answered) > count + 100, 30)
+
+    def _ask(self, number: int) -> None:
+        with httpx.Client(headers={"x-api-key": self.key}, timeout=20) as client:
+            while not self.over.is_set():
+                number = (number + 7) % 30
+                try:
+                    answer = client.get(f"{self.address}{number:02}")
+                except httpx.TransportError:
+                    self.over.wait(0.01)
+                    continue
+                if answer.status_code == 200 and answer.json()["data"]["customer_id"] == f"C00000{number:02}":
+                    self.answered.append(answer.headers["x-request-id"])
+                else:
+                    self.wrong.append(f"{answer.status_code} {answer.text}")
+
+
+def recorded(folder: Path) -> set[str]:
+    """Request ids of all whole lines."""
+    found = set()
+    for path in folder.glob("*.jsonl"):
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                found.add(str(json.loads(line).get("request")))
+            except ValueError:
+                continue
+    return found
+
+
+def test_killed_under_load_it_has_recorded_whatever_it_answered_and_comes_back(stack: Stack) -> None:
+    keys = KeyStore(key_path(stack.settings.home))
+    key = keys.create("load", [Role.SUPPORT])
+    keys.close()
+    with Load(stack, key) as load:
+        for _ in range(2):
+            assert load.goes_on()
+            [pid] = [engine.pid for engine in stack.status() if engine.name == "api"]
+            os.kill(pid, signal.SIGKILL)
+            assert eventually(partial(gone, pid))
+            stack.up("api")
+        assert load.goes_on()
+    assert load.wrong == []
+    assert set(load.answered) <= recorded(stack.settings.home / "api" / "audit")
+
+
+def test_stopped_in_an_orderly_way_it_fails_no_request(stack: Stack) -> None:
+    """Whoever is connected gets an answer; later connections are refused, and not cut."""
+    keys = KeyStore(key_path(stack.settings.home))
+    key = keys.create("load", [Role.SUPPORT])
+    keys.close()
+    with Load(stack, key) as load:
+        assert load.goes_on()
+        [pid] = [engine.pid for engine in stack.status() if engine.name == "api"]
+        os.kill(pid, signal.SIGTERM)
+        assert eventually(lambda: gone(pid), 30)
+    assert load.wrong == []
+    assert set(load.answered) <= recorded(stack.settings.home / "api" / "audit")
+    stack.up("api")
+    address = f"http://127.0.0.1:{stack.settings.api_port}/readyz"
+    assert httpx.get(address, timeout=10).status_code == 200

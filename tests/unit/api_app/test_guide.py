@@ -1,0 +1,99 @@
+"""The guide ``docs/api.md``: its examples run, and its tables say what the policy and the settings say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.security.policy import PURPOSES, Action, Policy
+from api.security.principal import Principal, Role
+from api.security.settings import SecuritySettings
+from c360.contracts import get_contract
+
+if TYPE_CHECKING:
+    from api.security.decision import Decision
+    from tests.unit.api_app.conftest import World
+
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+ROUTED = (
+    Action.READ_CUSTOMER, Action.LOOKUP_CUSTOMER, Action.SEARCH_CUSTOMERS, Action.BATCH_CUSTOMERS,
+    Action.EXPORT_CUSTOMERS,     Action.READ_PRODUCTS, Action.READ_METRICS, Action.READ_TABLES,
+)  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples call curl")
+def test_every_example_answers_as_the_guide_says(server: dict[str, str]) -> None:
+    """Each ``curl`` gives 200, or the status in the comment behind it."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines() if re.search(r"\bcurl\b", line)]
+    wanted = [found[1] if (found := re.search(r"# (\d{3})$", line)) else "200" for line in lines]
+    assert len(wanted) > 20
+    assert {"400", "401", "403", "404", "422", "304"} <= set(wanted)
+    told = """curl() { command curl --max-time 30 -w '%{stderr}status %{http_code}\\n' "$@"; }\n"""
+    script = "set -euo pipefail\n" + told + "\n".join(blocks)
+    done = subprocess.run(["bash", "-c", script], env=server, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found_statuses = re.findall(r"^status (\d{3})$", done.stderr, re.MULTILINE)
+    assert list(zip(lines, found_statuses, strict=True)) == list(zip(lines, wanted, strict=True))
+
+
+def _asking(role: Role, *, purposes: bool = True, scopes: tuple[str, ...] = tuple(Action)) -> Principal:
+    granted = PURPOSES & {role} if purposes else frozenset[str]()
+    return Principal("test", "user", frozenset({role}), None, frozenset(granted), frozenset(scopes))
+
+
+def test_the_table_of_roles_is_the_policy() -> None:
+    policy = Policy()
+    rows = [["", *Role], ["---"] * (len(Role) + 1)]
+    rows += [[f"`{action}`", *(_may(policy, role, action) for role in Role)] for action in ROUTED]
+    rows += [
+        [label, *(_sees(policy, role, name) for role in Role)]
+        for label, name in (("direct identifiers", "direct"), ("quasi-identifiers", "quasi"))
+    ]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("|  |", "| |")
+    assert GUIDE.partition("<!-- roles -->\n")[2].partition("\n<!-- /roles -->")[0] == table
+
+
+def _may(policy: Policy, role: Role, action: str) -> str:
+    decision = policy.decide(_asking(role), action)
+    if not decision.allowed:
+        return "–"
+    needs = [
+        name
+        for name, less in (("scope", _asking(role, scopes=())), ("purpose", _asking(role, purposes=False)))
+        if not policy.decide(less, action).allowed
+    ]
+    return ", ".join(needs + ["consent"] * bool(decision.conditions.needs_consent)) or "yes"
+
+
+def _sees(policy: Policy, role: Role, name: str) -> str:
+    decision = policy.decide(_asking(role), Action.READ_CUSTOMER)
+    classes = {column.name: column.classification for column in get_contract("gold.customer_360").columns}
+    views = decision.views.values()
+    [form] = {str(value) for view in views for key, value in view.presentations.items() if key == name}
+    others = sorted({column for view in views for column in view.column_overrides if classes[column] == name})
+    clear = policy.decide(_asking(role, scopes=(*Action, "pii:clear")), Action.READ_CUSTOMER)
+    more = "; clear with `pii:clear`" if _forms(clear, name) != _forms(decision, name) else ""
+    return form + (f", but {', '.join(f'`{column}`' for column in others)}" if others else "") + more
+
+
+def _forms(decision: Decision, name: str) -> set[str]:
+    return {str(form) for view in decision.views.values() for key, form in view.presentations.items() if key == name}
+
+
+def test_every_classified_column_route_and_setting_is_named(world: World) -> None:
+    for table in ("gold.customer_360", "gold.fact_orders", "silver.events"):
+        for column in get_contract(table).columns:
+            assert column.classification == "none" or f"`{column.name}`" in GUIDE, column.name
+    for name in SecuritySettings.model_fields:
+        assert f"`C360_API_{name.upper()}`" in GUIDE
+    plain = GUIDE.replace("`", "")
+    for path in world.app.openapi()["paths"]:
+        last = path.removeprefix("/v1").replace("{customer_id}", "{id}").replace("{product_id}", "{id}")
+        assert last in plain or f"/{last.rpartition('/')[2]}" in plain, path
