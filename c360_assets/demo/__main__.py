@@ -16,6 +16,7 @@ from c360.engines.exclusive import exclusive
 from c360.engines.stack import Stack
 from c360.errors import C360Error
 from c360.settings import Settings
+from c360_assets.demo.api import show_api
 from c360_assets.demo.faults import storage_named
 from c360_assets.demo.report import show
 from c360_assets.demo.run import build, landed_days
@@ -69,6 +70,7 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, with_streams: 
         outcome = build(settings, first, last, console)
         streamed = not with_streams or show_streams(settings, stack, console)
         passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui) and streamed
+        passed = outcome.succeeded and show_api(settings, stack, console) and passed
     return 0 if passed else 1
 
 

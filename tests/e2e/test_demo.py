@@ -121,9 +121,16 @@ def test_demo_in_a_read_only_folder_says_so(environment: dict[str, str], tmp_pat
 def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, Done]) -> None:
     _, done = demo
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    assert "43 of 43 checks passed" in done.stdout
+    assert "44 of 44 checks passed" in done.stdout
     assert "DIFFERS" not in done.stdout
     assert "the most valuable one" in done.stdout
+
+
+def test_demo_ends_with_the_api_answering_every_role(demo: tuple[Path, Done]) -> None:
+    _, done = demo
+    for role in ("support", "analyst", "marketing", "privacy", "service"):
+        assert re.search(rf"^{role} +\d\d columns$", done.stdout, re.MULTILINE), done.stdout[-5000:]
+    assert len(re.findall("^  curl -s -H", done.stdout, re.MULTILINE)) == 5
 
 
 def test_demo_plays_its_streams_and_batch_computes_the_same(demo: tuple[Path, Done]) -> None:
