@@ -131,12 +131,26 @@ class Serving:
         with self._lock:
             if name not in self._past:
                 try:
-                    self._past[name] = IndexSource(self._store.open(name))
+                    found = IndexSource(self._store.open(name))
                 except DamagedIndexError:
                     return None
-                while len(self._past) > OPENED:
-                    self._past.pop(next(iter(self._past)))
+                self._past[name] = found
+                self._trim()
+                return found
             return self._past[name]
+
+    def _keep(self, former: IndexSource) -> None:
+        """What was served until now is what is asked for next: it need not be verified again."""
+        with self._lock:
+            self._past[former.id] = former
+            self._trim()
+
+    def _trim(self) -> None:
+        """Forget indexes beyond the most that stay open, and those that have been removed."""
+        for name in [name for name, each in self._past.items() if not each.index.folder.exists()]:
+            self._past.pop(name)
+        while len(self._past) > OPENED:
+            self._past.pop(next(iter(self._past)))
 
     def _read_history(self) -> None:
         now = time.monotonic(), time.time()
@@ -145,6 +159,8 @@ class Serving:
     def _follow(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
             self._look()
+            with self._lock:
+                self._trim()
             now = time.monotonic()
             if now - self._asked < ASKED_WITHIN_S and now - self._history[0] > HISTORY_FOR_S / 2:
                 # So that no request has to wait for it.
@@ -158,7 +174,9 @@ class Serving:
         try:
             wanted = self._store.current
             if wanted is not None and (self._now is None or self._now.id != wanted):
-                self._now, self.refused = IndexSource(self._store.open(wanted)), None
+                former, self._now, self.refused = self._now, IndexSource(self._store.open(wanted)), None
+                if former is not None:
+                    self._keep(former)
                 LOG.info("serving release %s", wanted)
         except (C360Error, OSError) as error:
             problem = str(error)
