@@ -16,7 +16,7 @@ from api.asking import Asking, Row, may
 from api.describing import refusals
 from api.presenting import arrow_schema
 from api.problem import ProblemError
-from api.routes.search import Filters
+from api.routes.search import Filters, visible
 from api.security.policy import Action
 from api.serving.source import IndexSource
 
@@ -63,15 +63,9 @@ def _parts(asking: Asking, source: IndexSource, wanted: Filters) -> Iterator[lis
         rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
         if not rows:
             return
-        last, shown, ids, views = rows[-1][0], [], [], set()
-        for (customer_id,) in rows:
-            row = source.one("customer", customer_id)
-            view = None if row is None else asking.decision.view_of(row)
-            if row is not None and view is not None:
-                shown.append(asking.state.presenting.show("customer", view)(row))
-                ids.append(customer_id)
-                views.add(view.id)
-        asking.note("permitted", "export", ids, "; ".join(sorted(views)))
+        last = rows[-1][0]
+        shown, ids, views = visible(asking, source, [row[0] for row in rows])
+        asking.note("permitted", "export", ids, views)
         yield shown
 
 

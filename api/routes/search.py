@@ -114,7 +114,7 @@ async def lookup_customers(
     value = normalise(contact.kind, contact.email or contact.phone or "")
     hashed = lookup_hash(contact.kind, value, asking.state.hash_key) if value else ""
     rows = source.index.select(f"SELECT customer_id FROM customer WHERE {contact.kind}_hash = ? LIMIT 100", (hashed,))
-    items, shown_ids, view = _shown(asking, source, [row[0] for row in rows])
+    items, shown_ids, view = visible(asking, source, [row[0] for row in rows])
     if not items:
         asking.note("not_found", "lookup")
         return asking.answer([], source, view, "lookup", next=None)
@@ -128,7 +128,7 @@ async def get_customers(
     """Up to 500 customers by id, in the order asked for; ``missing`` are not there, or may not be seen."""
     as_documented(as_of)
     source = _indexed(await asking.source())
-    items, shown_ids, view = _shown(asking, source, list(dict.fromkeys(wanted.ids)))
+    items, shown_ids, view = visible(asking, source, list(dict.fromkeys(wanted.ids)))
     missing = sorted(set(wanted.ids) - set(shown_ids))
     return asking.answer(items, source, view, "batch", shown_ids, next=None, missing=missing)
 
@@ -143,7 +143,7 @@ async def _search(asking: Asking, what: str, filters: Filters) -> Response:
     bound = [*values, *allowed_values, after, filters.limit + 1]
     rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
     ids = [row[0] for row in rows][: filters.limit]
-    items, shown_ids, view = _shown(asking, source, ids)
+    items, shown_ids, view = visible(asking, source, ids)
     onward = asking.cursor(source, about, ids[-1]) if len(rows) > filters.limit else None
     return asking.answer(items, source, view, what, shown_ids, next=onward)
 
@@ -154,7 +154,7 @@ def _indexed(source: ReleaseSource) -> IndexSource:
     raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not searched.")
 
 
-def _shown(asking: Asking, source: IndexSource, ids: list[str]) -> tuple[list[Row], list[str], str]:
+def visible(asking: Asking, source: IndexSource, ids: list[str]) -> tuple[list[Row], list[str], str]:
     """The customers among ``ids`` that may be seen, as they may be; their ids; the views used."""
     items, shown_ids, views = [], [], set()
     for customer_id in ids:
