@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from c360.serving.model import Kind
 
 
+CONNECTIONS = 4
 _CUSTOMER = """SELECT body, crc, recency_days FROM document JOIN customer ON customer_id = key
     WHERE kind = 'customer' AND key = ?"""
 
@@ -29,13 +31,13 @@ class DamagedIndexError(C360Error):
 
 
 class Index:
-    """An open index; safe to share between threads, each of which gets a connection of its own."""
+    """An open index; safe to share between threads. It can be read to the end although its folder has been removed."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._local, self._turn = threading.local(), itertools.count()
+        # All now: by the time a further thread reads, the file may be gone. SQLite serialises the use of each.
+        self._opened = [self._connect() for _ in range(CONNECTIONS)]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -57,25 +59,28 @@ class Index:
             )
         if digest != manifest.sha256:
             raise DamagedIndexError(f"The file of index {folder.name} is not the one that was built", "build it again")
-        return cls(folder, manifest)
+        try:
+            return cls(folder, manifest)
+        except sqlite3.Error as error:
+            raise DamagedIndexError(f"The index {folder.name} cannot be opened ({error})", "build it again") from None
 
     def close(self) -> None:
         """Close all connections. Nobody may read any more."""
-        with self._lock:
-            opened, self._opened = self._opened, []
-        for connection in opened:
+        for connection in self._opened:
             connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        address = f"file:{self.folder / INDEX}?mode=ro&immutable=1"
+        found = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+        found.execute(f"PRAGMA mmap_size = {self.manifest.bytes}")
+        found.execute("SELECT 1 FROM document LIMIT 1").fetchone()
+        return found
 
     @property
     def _db(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "db", None)
         if found is None:
-            address = f"file:{self.folder / INDEX}?mode=ro&immutable=1"
-            found = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
-            found.execute(f"PRAGMA mmap_size = {self.manifest.bytes}")
-            with self._lock:
-                self._opened.append(found)
-            self._local.db = found
+            found = self._local.db = self._opened[next(self._turn) % CONNECTIONS]
         return found
 
     def document(self, kind: Kind, key: str) -> bytes | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -184,6 +186,22 @@ def test_a_document_that_changes_under_an_open_index_is_not_given_out(lake: Lake
         )
     with pytest.raises(DamagedIndexError):
         index.document("customer", "C0000001")
+
+
+def test_an_open_index_outlives_its_folder_for_every_thread(lake: Lakehouse, store: Store) -> None:
+    company = Company(lake, customers=40)
+    company.publish()
+    index, manifest = served(lake, store)
+    keys = [row["customer_id"] for row in company.rows["gold.customer_360"]]
+    shutil.rmtree(store.folder / manifest.release)
+
+    def read(_: int) -> list[Any]:
+        return [json.loads((index.customer(key) or (b"",))[0])["customer_id"] for key in keys * 5]
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(read, range(24))) == [keys * 5] * 24
+    with pytest.raises(DamagedIndexError):
+        store.open(manifest.release)
 
 
 def test_old_indexes_are_removed_but_never_the_served_one(lake: Lakehouse, store: Store) -> None:
