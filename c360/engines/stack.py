@@ -58,15 +58,15 @@ def _flink(settings: Settings) -> tuple[EngineSpec, ...]:
 
 
 def _metrics(settings: Settings) -> tuple[EngineSpec, ...]:
-    from c360.engines.metrics import metrics_spec
+    from c360.engines.module import module_spec
 
-    return (metrics_spec(settings),)
+    return (module_spec(settings, "metrics", "c360.streams.exporter", "/metrics"),)
 
 
 def _api(settings: Settings) -> tuple[EngineSpec, ...]:
-    from c360.engines.api import api_spec
+    from c360.engines.module import module_spec
 
-    return (api_spec(settings),)
+    return (module_spec(settings, "api", "api"),)
 
 
 ENGINES: dict[str, Builder] = {
