@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from c360.settings import Settings
+
+# The same examples each time: a run speaks of the change, and not of chance. TEST_RANDOM=1 looks for others.
+hypothesis_settings.register_profile("repeatable", derandomize=True)
+if not os.environ.get("TEST_RANDOM"):
+    hypothesis_settings.load_profile("repeatable")
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, bin_pack_arrow_table, pyarrow_to_schema, write_file
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -17,7 +18,6 @@ from pyiceberg.utils.properties import property_as_int
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import pyarrow as pa
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.metadata import TableMetadata
@@ -91,7 +91,10 @@ def partition_values(metadata: TableMetadata, rows: pa.Table) -> pl.DataFrame:
     columns = {}
     for i, field in enumerate(metadata.spec().fields):
         source = schema.find_field(field.source_id)
-        transformed = field.transform.pyarrow_transform(source.field_type)(rows.column(source.name))  # type: ignore[arg-type]
+        column = rows.column(source.name)
+        # PyIceberg's bucket fails on a column without any chunk, which is what no rows may be.
+        values = column if column.num_chunks else pa.array([], column.type)
+        transformed = field.transform.pyarrow_transform(source.field_type)(values)  # type: ignore[arg-type]
         columns[f"{i}"] = pl.Series(f"{i}", transformed)
     return pl.DataFrame(columns)
 

@@ -167,3 +167,19 @@ def test_replace_leaves_exactly_the_given_rows_in_its_scope(
     with lake.stage(of.name, commit()) as staged:
         again = staged.replace(table_of(rows, of), ["key"], keys)
     assert (again.added, again.removed, again.unchanged) == ([], [], len(rows))
+
+
+@pytest.mark.parametrize(("kind", "partitioning"), CASES)
+@few
+@given(data=st.data())
+def test_replace_by_nothing_empties_its_scope(
+    shared: Lakehouse, kind: str, partitioning: str, data: st.DataObject
+) -> None:
+    """No rows may be a table without any chunk, in which PyIceberg's transform to buckets found nothing to work on."""
+    lake, of = shared, made(shared, kind, partitioning)
+    key = data.draw(KEYS[kind], label="key")
+    fill(lake, of, [(key, 0, None, None, "p"), (key, 1, None, 0.5, "q")], 1)
+    with lake.stage(of.name, commit()) as staged:
+        staged.replace(table_of([], of), ["key"], pa.table({"key": pa.array([key], to_arrow(of).field("key").type)}))
+        staged.publish()
+    assert tokens(lake.read(of.name)) == Counter()
