@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from c360.cli.output import print_rows
 from c360.settings import LOOPBACK, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The API: who may use it, and who has read whom.")
@@ -101,7 +99,7 @@ def list_keys(*, as_json: Json = False) -> None:
     ]
     if not as_json:
         rows = [{n: v for n, v in row.items() if n not in {"created", "revoked"}} for row in rows]
-    _print(rows, as_json=as_json, empty="There are no API keys yet.")
+    print_rows(rows, as_json=as_json, empty="There are no API keys yet.", text=_cell)
 
 
 @keys.command("revoke")
@@ -148,24 +146,12 @@ def tail_log(
     if not as_json:
         columns = ("at", "principal", "action", "outcome", "subjects", "view")
         found = [{name: record.get(name) for name in columns} for record in found]
-    _print(found, as_json=as_json, empty="Nobody has read anything yet.")
+    print_rows(found, as_json=as_json, empty="Nobody has read anything yet.", text=_cell)
 
 
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
 
 
-def _print(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        typer.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False)
-    for i, heading in enumerate(rows[0]):
-        table.add_column(heading, overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        cells = (", ".join(map(str, v)) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values())
-        table.add_row(*(escape(cell) for cell in cells))
-    Console().print(table)
+def _cell(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "-" if value is None else str(value)

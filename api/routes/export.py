@@ -16,7 +16,7 @@ from api.asking import Asking, Row, may
 from api.describing import refusals
 from api.presenting import arrow_schema
 from api.problem import ProblemError
-from api.routes.search import Filters, visible
+from api.routes.search import Filters, fitting, visible
 from api.security.policy import Action
 from api.serving.source import IndexSource
 
@@ -54,17 +54,10 @@ async def export_customers(
 
 def _parts(asking: Asking, source: IndexSource, wanted: Filters) -> Iterator[list[Row]]:
     """What may be seen, a part at a time, each recorded."""
-    conditions, values = wanted.where()
-    allowed, allowed_values = asking.decision.conditions.where()
-    sql = " AND ".join([*conditions, allowed, "customer_id > ?"])
     last = ""
-    while True:
-        bound = [*values, *allowed_values, last, PART]
-        rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
-        if not rows:
-            return
-        last = rows[-1][0]
-        shown, ids, views = visible(asking, source, [row[0] for row in rows])
+    while found := fitting(asking, source, wanted, last, PART):
+        last = found[-1]
+        shown, ids, views = visible(asking, source, found)
         asking.note("permitted", "export", ids, views)
         yield shown
 
@@ -75,11 +68,12 @@ def _ndjson(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[bytes]:
 
 
 def _arrow(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[bytes]:
-    schema = arrow_schema("customer")
-    sink = io.BytesIO()
+    schema, sink = arrow_schema("customer"), io.BytesIO()
+    # Masked and tokenised, a value of any type is text; such columns are text for everybody.
+    text = {field.name for field in schema if pa.types.is_string(field.type)}
     with pa.ipc.new_stream(sink, schema) as writer:
         for part in _all(first, parts):
-            writer.write_batch(pa.RecordBatch.from_pylist([_texts(row, schema) for row in part], schema=schema))
+            writer.write_batch(pa.RecordBatch.from_pylist([_texts(row, text) for row in part], schema=schema))
             yield sink.getvalue()
             sink.seek(0)
             sink.truncate()
@@ -91,7 +85,5 @@ def _all(first: list[Row], parts: Iterator[list[Row]]) -> Iterator[list[Row]]:
     yield from parts
 
 
-def _texts(row: Row, schema: pa.Schema) -> Row:
-    """Masked and tokenised, a value of any type is text; such columns are text for everybody."""
-    text = {field.name for field in schema if pa.types.is_string(field.type)}
+def _texts(row: Row, text: set[str]) -> Row:
     return {name: value if value is None or name not in text else str(value) for name, value in row.items()}

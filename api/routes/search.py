@@ -134,17 +134,13 @@ async def get_customers(
 
 
 async def _search(asking: Asking, what: str, filters: Filters) -> Response:
-    conditions, values = filters.where()
     about = f"{what}:{filters.model_dump_json(exclude={'limit', 'cursor', 'as_of'})}"
     found, after = await asking.resumed(filters.cursor, about)
     source = _indexed(found)
-    allowed, allowed_values = asking.decision.conditions.where()
-    sql = " AND ".join([*conditions, allowed, "customer_id > ?"])
-    bound = [*values, *allowed_values, after, filters.limit + 1]
-    rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
-    ids = [row[0] for row in rows][: filters.limit]
+    found_ids = fitting(asking, source, filters, after, filters.limit + 1)
+    ids = found_ids[: filters.limit]
     items, shown_ids, view = visible(asking, source, ids)
-    onward = asking.cursor(source, about, ids[-1]) if len(rows) > filters.limit else None
+    onward = asking.cursor(source, about, ids[-1]) if len(found_ids) > filters.limit else None
     return asking.answer(items, source, view, what, shown_ids, next=onward)
 
 
@@ -152,6 +148,16 @@ def _indexed(source: ReleaseSource) -> IndexSource:
     if isinstance(source, IndexSource):
         return source
     raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not searched.")
+
+
+def fitting(asking: Asking, source: IndexSource, filters: Filters, after: str, most: int) -> list[str]:
+    """At most so many ids, greater than ``after`` and in order, of customers that fit and are within the conditions."""
+    conditions, values = filters.where()
+    allowed, allowed_values = asking.decision.conditions.where()
+    sql = " AND ".join([*conditions, allowed, "customer_id > ?"])
+    bound = [*values, *allowed_values, after, most]
+    rows = source.index.select(f"SELECT customer_id FROM customer WHERE {sql} ORDER BY customer_id LIMIT ?", bound)
+    return [row[0] for row in rows]
 
 
 def visible(asking: Asking, source: IndexSource, ids: list[str]) -> tuple[list[Row], list[str], str]:

@@ -43,7 +43,7 @@ class Serving:
         self._lake = Lakehouse(settings, lock_timeout_s=2.0)
         self._now: IndexSource | None = None
         self._past: dict[str, IndexSource] = {}
-        self._history: tuple[float, float, list[tuple[int, str]]] = (float("-inf"), 0.0, [])
+        self._history: tuple[float, float, list[tuple[datetime, str]]] = (float("-inf"), 0.0, [])
         self._asked = float("-inf")
         self._lock, self._looking = threading.Lock(), threading.Lock()
         self._over = threading.Event()
@@ -110,8 +110,7 @@ class Serving:
         looked, until, history = self._history
         if self._asked - looked > HISTORY_FOR_S:
             return None
-        wanted = int(moment.timestamp() * 1000)
-        name = next((name for since, name in reversed(history) if since <= wanted), "")
+        name = next((name for since, name in reversed(history) if since <= moment), "")
         current = self._now
         if current is not None and current.id == name:
             return current

@@ -8,13 +8,11 @@ import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from c360.cli.output import print_rows
 from c360.errors import StreamError
 from c360.settings import Settings
 
@@ -51,7 +49,7 @@ def list_letters(
     selection = Selection.of(topic, reason, since, until)
     with _lake(Settings()) as lake:
         rows = [{**row, "first": _time(row["first"]), "last": _time(row["last"])} for row in counts(lake, selection)]
-    _print(rows, as_json=as_json, empty="There are no such dead letters.")
+    print_rows(rows, as_json=as_json, empty="There are no such dead letters.", text=_text, ascii_only=False)
 
 
 @app.command("show")
@@ -141,10 +139,8 @@ def _results(results: Sequence[Replayed], *, as_json: bool) -> None:
         return
     refused = [result.row() for result in results if result.outcome == "refused"]
     if refused:
-        _print(
-            [{key: row[key] for key in ("letter", "error", "problem", "mend")} for row in refused[:SHOWN]],
-            as_json=False,
-        )
+        shown = [{key: row[key] for key in ("letter", "error", "problem", "mend")} for row in refused[:SHOWN]]
+        print_rows(shown, as_json=False, empty="", text=_text)
         if len(refused) > SHOWN:
             typer.echo(f"… and {len(refused) - SHOWN} more (--json shows all)")
     counted = {name: sum(result.outcome == name for result in results) for name in ("published", "already_replayed")}
@@ -188,18 +184,3 @@ def _text(value: object) -> str:
     """A value in one line: what would move the cursor of a terminal is escaped."""
     text = "-" if value is None else str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _print(rows: list[dict[str, Any]], *, as_json: bool, empty: str = "") -> None:
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    if not rows:
-        typer.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False)
-    for i, heading in enumerate(rows[0]):
-        table.add_column(heading.replace("_", " "), overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row.values()))
-    Console().print(table)

@@ -7,10 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from c360.cli.output import print_rows
 from c360.contracts.topic import load_topics
 from c360.contracts.topic_check import check_topics
 from c360.settings import Settings
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from c360.events.admin import KafkaAdminManager
     from c360.events.topics import Step
 
+NO_TOPICS = "The cluster has no topics yet."
 app = typer.Typer(no_args_is_help=True, help="Kafka's topics, as their contracts want them.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -48,7 +47,7 @@ def list_topics(*, brokers: Brokers = 1, as_json: Json = False) -> None:
     if not as_json:
         rows = [{**row, "key": " or ".join(row["key"]), "event_types": len(row["event_types"])} for row in rows]
         rows = [{name: value for name, value in row.items() if name != "encrypted"} for row in rows]
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json, empty=NO_TOPICS)
 
 
 @app.command("describe")
@@ -63,11 +62,11 @@ def describe(
         typer.echo(json.dumps([asdict(topic) | {"configs": dict(topic.configs)} for topic in found.values()], indent=2))
     else:
         shown = ("retention.ms", "min.insync.replicas", "compression.type", "cleanup.policy", "max.message.bytes")
-        _print([
+        print_rows([
             {"topic": t.name, "partitions": t.partitions, "replicas": t.replication}
             | {name: t.configs.get(name, "-") for name in shown}
             for t in found.values()
-        ], as_json=False)  # fmt: skip
+        ], as_json=False, empty=NO_TOPICS)  # fmt: skip
     missing = sorted(set(names or ()) - set(found))
     if missing:
         typer.echo(f"There is no topic {', '.join(missing)} in the cluster", err=True)
@@ -158,19 +157,4 @@ def _show(steps: Sequence[Step], *, as_json: bool, empty: str = "The topics are 
     rows = _rows(steps)
     if not as_json:
         rows = [{key: value for key, value in row.items() if key != "configs"} for row in rows]
-    _print(rows, as_json=as_json, empty=empty)
-
-
-def _print(rows: list[dict[str, Any]], *, as_json: bool, empty: str = "The cluster has no topics yet.") -> None:
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        typer.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False)
-    for i, heading in enumerate(rows[0]):
-        table.add_column(heading.replace("_", " "), overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table)
+    print_rows(rows, as_json=as_json, empty=empty)

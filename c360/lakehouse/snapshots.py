@@ -52,15 +52,14 @@ def resolve(
 def _as_of(table: Table, name: str, as_of: datetime) -> int:
     if as_of.tzinfo is None:
         raise LakehouseError(f"The moment {as_of.isoformat()} has no time zone", "give it with a zone, such as +00:00")
-    wanted = int(as_of.timestamp() * 1000)
-    entries = [e for e in table.history() if table.snapshot_by_id(e.snapshot_id) is not None]
-    seen = [e for e in entries if e.timestamp_ms <= wanted]
+    entries = published(table)
+    seen = [snapshot for moment, snapshot in entries if moment <= as_of]
     if not seen:
-        first = datetime.fromtimestamp(entries[0].timestamp_ms / 1000, tz=UTC).isoformat() if entries else "never"
+        first = entries[0][0].isoformat() if entries else "never"
         raise LakehouseError(
             f"{name} has no snapshot as old as {as_of.isoformat()}", f"ask for a moment from {first} on"
         )
-    return seen[-1].snapshot_id
+    return seen[-1]
 
 
 def history(table: Table) -> list[CommitInfo]:

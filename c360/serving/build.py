@@ -92,11 +92,13 @@ class Manifest:
         except TypeError as error:
             raise ValueError(f"{folder / MANIFEST} is no manifest: {error}") from None
 
+    def describes(self, index: Path) -> bool:
+        """Whether this file is, byte for byte, the one that was built. Reads all of it; raises OSError."""
+        return _sha256(index) == self.sha256
+
     @classmethod
     def of(cls, release: Release, counted: Mapping[Kind, Counted], index: Path, hashed: str) -> Manifest:
         """The manifest of a finished file."""
-        with index.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
         return cls(
             release=str(release.id),
             as_of=release.as_of.isoformat(),
@@ -107,7 +109,7 @@ class Manifest:
             format=FORMAT,
             hashing=hashed,
             bytes=index.stat().st_size,
-            sha256=digest,
+            sha256=_sha256(index),
         )
 
 
@@ -150,11 +152,15 @@ def _usable(earlier: Path | None, hashed: str) -> Path | None:
     try:
         manifest = Manifest.read(earlier)
         path = earlier / INDEX
-        with path.open("rb") as file:
-            whole = file_digest(file, "sha256").hexdigest() == manifest.sha256
+        fits = (manifest.format, manifest.hashing) == (FORMAT, hashed) and manifest.describes(path)
     except (OSError, ValueError):
         return None
-    return path if whole and (manifest.format, manifest.hashing) == (FORMAT, hashed) else None
+    return path if fits else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _fill(db: sqlite3.Connection, lake: Lakehouse, release: Release, source: Source, key: bytes) -> Counted:

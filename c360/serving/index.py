@@ -7,7 +7,6 @@ import json
 import sqlite3
 import threading
 import zlib
-from hashlib import file_digest
 from typing import TYPE_CHECKING, Any, Self
 
 from c360.errors import C360Error
@@ -48,8 +47,7 @@ class Index:
         """
         try:
             manifest = Manifest.read(folder)
-            with (folder / INDEX).open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
+            whole = manifest.describes(folder / INDEX)
         except (OSError, ValueError) as error:
             raise DamagedIndexError(f"The index {folder.name} cannot be read ({error})", "build it again") from None
         if manifest.format != FORMAT:
@@ -57,7 +55,7 @@ class Index:
                 f"The index {folder.name} has layout {manifest.format}, and this version reads {FORMAT}",
                 "build it again",
             )
-        if digest != manifest.sha256:
+        if not whole:
             raise DamagedIndexError(f"The file of index {folder.name} is not the one that was built", "build it again")
         try:
             return cls(folder, manifest)

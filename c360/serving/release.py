@@ -65,20 +65,19 @@ def release(lake: Lakehouse, tables: Iterable[str], as_of: datetime | None = Non
     )
 
 
-def moments(lake: Lakehouse) -> list[tuple[int, str]]:
-    """(milliseconds since 1970, id): from when on which release was the published one, in the order of publishing.
+def moments(lake: Lakehouse) -> list[tuple[datetime, str]]:
+    """From when on which release (its id) was the published one, in the order of publishing.
 
     By the same rule as :func:`release`, for moments whose snapshot is kept; the id is empty where it would raise.
     """
     if not lake.exists(ANCHOR):
         return []
     table, found = lake.table(ANCHOR), []
-    for entry in table.history():
-        if table.snapshot_by_id(entry.snapshot_id) is not None:
-            try:
-                found.append((entry.timestamp_ms, str(_commit(table, ANCHOR, entry.snapshot_id).snapshot_id)))
-            except LakehouseError:
-                found.append((entry.timestamp_ms, ""))
+    for moment, snapshot in published(table):
+        try:
+            found.append((moment, str(_commit(table, ANCHOR, snapshot).snapshot_id)))
+        except LakehouseError:
+            found.append((moment, ""))
     return found
 
 

@@ -23,7 +23,6 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,7 +114,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
 
 def _two(lake: Lakehouse) -> list[str]:
     """Since when the two releases so far are the published ones, oldest first."""
-    return [datetime.fromtimestamp(since / 1000, UTC).isoformat()[:-6] + "Z" for since, _ in moments(lake)[-2:]]
+    return [since.isoformat()[:-6] + "Z" for since, _ in moments(lake)[-2:]]
 
 
 def _many(customers: int, request: Callable[[str], bytes]) -> Iterator[bytes]:
