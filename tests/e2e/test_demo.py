@@ -6,12 +6,7 @@ another size.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +16,8 @@ import pytest
 
 from c360.lakehouse import Lakehouse
 from c360.settings import Settings
-from tests.conftest import free_port
-from tests.faulty import bound_by_permissions, files_up_to
+from tests.e2e.conftest import COMMAND, Done, run
+from tests.faulty import bound_by_permissions
 from tests.oracle.compare import assert_same_rows
 from tests.oracle.gold import KEYS, gold_tables
 from tests.oracle.invariants import assert_consistent
@@ -30,62 +25,12 @@ from tests.oracle.ledger import assert_balanced
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
 ENTITIES = (
     *("customers", "locations", "consents", "products", "stock"),
     *("orders", "order_items", "transactions", "shipments", "events"),
 )
 RAW = ("raw_events", "raw_transactions", "raw_metrics", "raw_system_events", "raw_logs")
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-COMMAND = [sys.executable, "-m", "c360_assets.demo", "--no-ui", "--daily-batches", "10"]
-Done = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("demo") / "home"
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("C360_", "DAGSTER_"))},
-        "C360_HOME": str(home),
-        "C360_SCALE": os.environ.get("TEST_SCALE", "0.05"),
-        **{f"C360_{name.upper()}": str(free_port()) for name in Settings.model_fields if name.endswith("_port")},
-        "C360_SPARK_MEMORY": "2g",
-        "COLUMNS": "1000",
-    }
-
-
-@pytest.fixture(scope="module")
-def without_space(environment: dict[str, str]) -> tuple[Done, list[str]]:
-    """The first try, on a full disk, and what it left where the landing files belong."""
-    fetched = run([str(Path(sys.executable).with_name("c360")), "jars", "fetch"], environment)
-    assert fetched.returncode == 0, fetched.stderr  # the disk shall be full for the data, not for a first installation
-    done = run([*files_up_to(200_000), *COMMAND], environment)
-    home = Path(environment["C360_HOME"])
-    return done, [path.name for name in ("landing", "truth", ".generate") for path in (home / name).glob("*")]
-
-
-@pytest.fixture(scope="module")
-def rivals(environment: dict[str, str], without_space: tuple[Done, list[str]]) -> list[Done]:
-    """The second try, started twice at once and a third time in its midst; the one that went on is the last."""
-    landing = Path(environment["C360_HOME"]) / "landing"
-    with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(run, COMMAND, environment) for _ in range(2)]
-        while not landing.exists() and not all(done.done() for done in runs):
-            time.sleep(0.1)
-        late = run(COMMAND, environment)
-        assert not all(done.done() for done in runs)
-        return sorted([late, *(done.result() for done in runs)], key=lambda done: len(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def demo(environment: dict[str, str], rivals: list[Done]) -> tuple[Path, Done]:
-    return Path(environment["C360_HOME"]), rivals[-1]
-
-
-def run(command: list[str], environment: dict[str, str]) -> Done:
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
 
 
 def test_demo_on_a_full_disk_says_so_and_leaves_nothing_half_written(without_space: tuple[Done, list[str]]) -> None:
