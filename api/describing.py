@@ -54,14 +54,56 @@ TIMELINE = {
     "required": ["at", "kind", "record"],
 }
 
+SPELL = {
+    "type": "object",
+    "properties": {
+        "segment": {"type": "string"},
+        "since": {"type": ["string", "null"], "format": "date-time", "description": "Null: from the beginning."},
+        "until": {"type": ["string", "null"], "format": "date-time", "description": "Null: still."},
+    },
+    "required": ["segment", "since", "until"],
+}
+PART = {
+    "type": ["object", "null"],
+    "properties": {
+        "source": {"type": "string", "enum": ["stream", "release"]},
+        "event_time": {"type": "string", "format": "date-time", "description": "Of this part alone."},
+        "record": {"type": "object"},
+    },
+    "required": ["source", "event_time", "record"],
+}
+LIVE = {
+    "type": "object",
+    "properties": {
+        "customer_id": {"type": "string"},
+        "parts": {"type": "object", "additionalProperties": PART, "description": "Null: never happened."},
+    },
+    "required": ["customer_id", "parts"],
+}
+LIVENESS = {
+    "type": "object",
+    "description": "How live the answer is; where it is not `live`, the release stands in.",
+    "properties": {"state": {"enum": ["live", "behind", "stopped", "absent", "not_available"]}},
+    "required": ["state"],
+}
+OF_NO_TABLE: dict[str, dict[str, Any]] = {"timeline": TIMELINE, "spell": SPELL}
+WINDOWS = {"type": "array", "items": {"type": "object", "description": "A row of gold.event_metrics."}}
+
 
 def as_documented(_: object) -> None:
     """Marks a parameter that is declared for OpenAPI and read elsewhere."""
 
 
+def answers_now(data: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route whose answer is of this moment, with how live it is."""
+    members = {"data": data, "release": RELEASE, "live": LIVENESS}
+    ok = {"type": "object", "properties": members, "required": list(members)}
+    return {200: {"description": "Found.", "content": {"application/json": {"schema": ok}}}, **refusals()}
+
+
 def answers(what: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that gives documents of a kind, or what :data:`TIMELINE` says."""
-    item = TIMELINE if what == "timeline" else _row(what)
+    """The ``responses`` of a route that gives documents of a kind, or of :data:`OF_NO_TABLE`."""
+    item = OF_NO_TABLE[what] if what in OF_NO_TABLE else _row(what)
     data: dict[str, Any] = {"type": "array", "items": item} if many else item
     members: dict[str, Any] = {"data": data, "release": RELEASE}
     if many:

@@ -13,7 +13,7 @@ from api.middleware import Around
 from api.paging import Cursors
 from api.presenting import Presenting
 from api.problem import add_problems
-from api.routes import catalogue, customers, export, operations, page, search
+from api.routes import catalogue, customers, export, live, operations, page, search
 from api.security.audit import AuditLog
 from api.security.keys import KeyStore, key_path
 from api.security.limits import RateLimit
@@ -22,7 +22,9 @@ from api.security.secrets import refuse_default_secrets
 from api.security.settings import SecuritySettings
 from api.security.tokens import TokenVerifier
 from api.serving.serving import Serving
+from api.serving.windows import StreamWindows
 from api.state import State
+from c360.live.store import LiveReader
 from c360.privacy.keyed import hash_key
 from c360.settings import Settings
 
@@ -64,7 +66,7 @@ def create_app(settings: Settings | None = None, security: SecuritySettings | No
         generate_unique_id_function=_operation_id,
     )
     add_problems(app)
-    for router in (export.router, search.router, customers.router, catalogue.router):
+    for router in (export.router, search.router, customers.router, live.router, catalogue.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(page.router)
@@ -84,6 +86,8 @@ def _start(settings: Settings, security: SecuritySettings, key: bytes) -> State:
     return State(
         settings=settings,
         serving=serving,
+        live=LiveReader(settings.live_dir),
+        windows=StreamWindows(settings),
         policy=Policy(),
         keys=KeyStore(key_path(settings.home)),
         tokens=TokenVerifier(security) if security.jwt_jwks else None,

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from api.serving.source import BY_KIND
 from c360.contracts import get_contract
+from c360.live.parts import columns as event_columns
 from c360.privacy.keyed import Tokens
 from c360.privacy.masking import row_presenter
 
@@ -51,6 +52,14 @@ class Presenting:
             columns = get_contract(BY_KIND[kind].table).columns
             found = row_presenter(columns, view.presentations, view.column_overrides, self._tokens)
             self._made[kind, view.id] = found
+        return found
+
+    def show_event(self, topic: str, view: View) -> Show:
+        """A function from the record of an event (:func:`c360.live.parts.columns`) to the record under this view."""
+        found = self._made.get((topic, view.id))
+        if found is None:
+            found = row_presenter(event_columns(topic), view.presentations, view.column_overrides, self._tokens)
+            self._made[topic, view.id] = found
         return found
 
     def rows(self, kind: Kind, view: View, rows: list[dict[str, Any]]) -> list[dict[str, object]]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from api.security.policy import Policy
     from api.security.tokens import TokenVerifier
     from api.serving.serving import Serving
+    from api.serving.windows import StreamWindows
+    from c360.live.store import LiveReader
     from c360.settings import Settings
 
 
@@ -23,6 +25,8 @@ class State:
 
     settings: Settings
     serving: Serving
+    live: LiveReader
+    windows: StreamWindows
     policy: Policy
     keys: KeyStore
     tokens: TokenVerifier | None
@@ -35,5 +39,7 @@ class State:
     def close(self) -> None:
         """Let go of everything."""
         self.serving.close()
+        self.live.close()
+        self.windows.close()
         self.keys.close()
         self.audit.close()

@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     flink_slots: int = Field(default=6, ge=1, le=64)
     flink_reporter_ports: str | None = Field(default=None, pattern=r"^\d+(-\d+)?$")
     metrics_port: int = Field(default=9464, ge=1024, le=65535)
+    live_port: int = Field(default=9465, ge=1024, le=65535)
+    live_lookback_hours: float = Field(default=24, gt=0, le=24 * 30)
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
@@ -207,6 +209,11 @@ class Settings(BaseSettings):
     def serving_dir(self) -> Path:
         """Folder of the indexes that the API serves from."""
         return self.home / "serving"
+
+    @property
+    def live_dir(self) -> Path:
+        """Folder of what the streams say of each customer this moment."""
+        return self.home / "live"
 
     @property
     def log_dir(self) -> Path:

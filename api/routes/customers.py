@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -13,6 +16,7 @@ from api.paging import Cursor, Limit, page
 from api.security.decision import View
 from api.security.policy import Action
 from api.serving.source import ReleaseSource
+from c360.segments import segment_history
 from c360.serving.model import Kind
 
 router = APIRouter(prefix="/customers", tags=["customers"])
@@ -67,6 +71,21 @@ async def get_customer_timeline(
 
     as_documented(as_of)
     return await _list(asking, customer_id, "timeline", limit, cursor, happened)
+
+
+@router.get("/{customer_id}/segment-history", responses=answers("spell", many=True))
+async def get_customer_segment_history(
+    customer_id: CustomerId, asking: Reader, as_of: AsOf = None, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Segments that the customer went through up to the release's moment, newest first, by the orders known in it."""
+
+    async def spells(source: ReleaseSource, _: View) -> list[Row]:
+        orders = await asking.read(source, source.many, "orders", customer_id)
+        placed = ((datetime.fromisoformat(row["ordered_at"]), Decimal(row["net_amount"])) for row in orders)
+        return [asdict(spell) for spell in segment_history(placed, source.as_of)]
+
+    as_documented(as_of)
+    return await _list(asking, customer_id, "segment-history", limit, cursor, spells)
 
 
 def _add(path: str, kind: Kind, says: str) -> None:

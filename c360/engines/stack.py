@@ -63,6 +63,12 @@ def _metrics(settings: Settings) -> tuple[EngineSpec, ...]:
     return (module_spec(settings, "metrics", "c360.streams.exporter", "/metrics"),)
 
 
+def _live(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.module import module_spec
+
+    return (module_spec(settings, "live", "c360.live", "/metrics"),)
+
+
 def _api(settings: Settings) -> tuple[EngineSpec, ...]:
     from c360.engines.module import module_spec
 
@@ -76,6 +82,7 @@ ENGINES: dict[str, Builder] = {
     "registry": _registry,
     "flink": _flink,
     "metrics": _metrics,
+    "live": _live,
     "api": _api,
 }
 STREAMING = ("kafka", "registry", "flink")

@@ -60,7 +60,8 @@ class GoldAsSeen:
         masks = ", ".join(f"{MASKS[column]} as {column}" for column in masked)
         left_out = f"exclude ({', '.join(hidden)})" if hidden else ""
         done = self._connection.execute(
-            f"select * {left_out} replace ({masks}) from read_parquet(?, hive_partitioning=false) where {where}", [self._files[table]]
+            f"select * {left_out} replace ({masks}) from read_parquet(?, hive_partitioning=false) where {where}",
+            [self._files[table]],
         )
         names = [column[0] for column in done.description]
         return [

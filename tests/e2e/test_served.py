@@ -113,3 +113,31 @@ def test_customers_and_their_orders_are_what_duckdb_reads_in_the_tables(
                         assert answer.json()["data"] == orders.get(customer, [])[:50]
     # Of a thousand customers some are in no release yet, and about half have consented to no marketing.
     assert compared > len(wanted) * len(moments) * len(ROLES) / 2
+
+
+def test_the_segment_history_is_what_spark_said_at_each_moment(
+    stack: Stack, moments: list[Moment], keys: dict[str, str]
+) -> None:
+    """Spark decided the segments of each moment by itself; the newest release knows the whole history."""
+    stack.up("api", exist_ok=True)
+    address, seen = f"http://127.0.0.1:{stack.settings.api_port}/v1/customers", set[str]()
+    with (
+        Lakehouse(stack.settings) as lake,
+        httpx.Client(headers={"x-api-key": keys["support"]}, params={"limit": 200}, timeout=60) as client,
+    ):
+        said = [
+            (f"{day}T00:00:00", GoldAsSeen({table: files(lake, table, moment.snapshots[table]) for table in TABLES}))
+            for day, moment in zip(BUSINESS, moments[1:], strict=True)
+        ]
+        segments = [(day, {i: row["segment"] for i, row in gold.customers("support").items()}) for day, gold in said]
+        for customer in random.Random(6).sample(sorted(segments[-1][1]), 300):
+            spells = client.get(f"{address}/{customer}/segment-history").json()["data"]
+            for day, by_customer in segments:
+                [then] = [
+                    spell["segment"]
+                    for spell in spells
+                    if (spell["since"] or "") <= day and (spell["until"] is None or spell["until"] > day)
+                ]
+                assert customer not in by_customer or then == by_customer[customer], (customer, day, spells)
+                seen.add(then)
+    assert seen == {"Prospect", "New", "Regular", "VIP", "At-Risk", "Churned"}

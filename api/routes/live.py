@@ -1,0 +1,95 @@
+"""What the streams say this moment, on top of the release; without streams the release answers, and says so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio.to_thread
+import orjson
+from fastapi import APIRouter, Query, Response
+
+from api.asking import Asking, Row, may
+from api.describing import LIVE, WINDOWS, answers_now
+from api.routes.customers import CustomerId, Reader
+from api.security.policy import Action
+from c360.live.parts import PARTS, TIMESTAMP, columns
+
+if TYPE_CHECKING:
+    from api.security.decision import View
+    from api.serving.source import IndexSource
+    from c360.live.parts import Value
+    from c360.live.store import Liveness
+    from c360.serving.model import Kind
+
+router = APIRouter()
+EVENT = tuple(column.name for column in columns("raw-events") if column.name != "user_id")
+FROM_RELEASE: dict[str, tuple[Kind, str, dict[str, str]]] = {
+    "last_event": ("events", "event_timestamp", {name: name for name in EVENT}),
+    "last_purchase": ("orders", "ordered_at", {"order_id": "order_id", "ordered_at": "ordered_at"}),
+}
+"""Parts of which the release knows the newest, too: the kind of document, its time, and field → column."""
+FROM_STREAM: dict[str, dict[str, str]] = {
+    "last_event": {name: name for name in EVENT},
+    "last_purchase": {"order_id": "order_id", "ordered_at": "event_timestamp"},
+    "last_payment": {c.name: c.name for c in columns("raw-transactions") if c.name != "account_id"},
+}
+
+
+@router.get("/customers/{customer_id}/live", tags=["customers"], responses=answers_now(LIVE))
+async def get_customer_live(customer_id: CustomerId, asking: Reader) -> Response:
+    """The newest event, purchase and payment, each with its own time, and the segment of the release."""
+    source = asking.state.serving.now()
+    row, view = await asking.customer(source, customer_id, "live")
+    liveness, values = asking.state.live.read(customer_id)
+    parts: Row = {"segment": _part("release", source.as_of.strftime(TIMESTAMP), {"segment": row["segment"]})}
+    for part in PARTS:
+        found = _released(asking, source, part.name, customer_id, view)
+        value = values.get(part.name)
+        streamed = None if value is None else _streamed(asking, value, part.topic, view)
+        newer = streamed is not None and (found is None or streamed["event_time"] >= found["event_time"])
+        parts[part.name] = streamed if newer else found
+    data = {"customer_id": customer_id, "parts": parts}
+    return asking.answer_now(data, source, view.id, "live", (customer_id,), live=_told(liveness))
+
+
+@router.get("/metrics/live", tags=["metrics"], responses=answers_now(WINDOWS))
+async def get_live_metrics(
+    asking: Annotated[Asking, may(Action.READ_METRICS)],
+    hours: Annotated[int, Query(ge=1, le=24, description="How far back from now.")] = 1,
+) -> Response:
+    """Counts, sums and averages of the streams' closed windows of five minutes, newest first."""
+    source = asking.state.serving.now()
+    windows, live = await anyio.to_thread.run_sync(asking.state.windows.newest, hours)
+    return asking.answer_now(windows, source, asking.decision.always.id, "live", live=live)
+
+
+def _released(asking: Asking, source: IndexSource, part: str, customer_id: str, view: View) -> Row | None:
+    if part not in FROM_RELEASE:
+        return None
+    kind, when, fields = FROM_RELEASE[part]
+    newest = next((row for row in source.many(kind, customer_id) if row[when] is not None), None)
+    if newest is None:
+        return None
+    shown = asking.state.presenting.show(kind, view)(newest)
+    return _part("release", newest[when], _fields(shown, fields))
+
+
+def _streamed(asking: Asking, value: Value, topic: str, view: View) -> Row:
+    record = orjson.loads(value.body)
+    shown = asking.state.presenting.show_event(topic, view)(record)
+    return _part("stream", record["event_timestamp"], _fields(shown, FROM_STREAM[value.part]))
+
+
+def _fields(row: Row, fields: dict[str, str]) -> Row:
+    return {field: row.get(column) for field, column in fields.items() if column in row}
+
+
+def _part(source: str, at: Any, record: Row) -> Row:
+    return {"source": source, "event_time": at, "record": record}
+
+
+def _told(liveness: Liveness) -> Row:
+    current = liveness.current_s
+    at = None if not current else datetime.fromtimestamp(current, UTC).strftime(TIMESTAMP)
+    return {"state": liveness.state, "current": at, "unread": liveness.unread}
