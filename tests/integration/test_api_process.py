@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from functools import partial
@@ -99,6 +100,68 @@ def recorded(folder: Path) -> set[str]:
             except ValueError:
                 continue
     return found
+
+
+class Watch:
+    """Asks for lists and rows while releases come; each release has written its number into all of its rows."""
+
+    PATHS = ("customers?limit=200", "customers/C0000003", "customers/C0000003/orders", "customers/C0000003/timeline")
+
+    def __init__(self, stack: Stack, key: str) -> None:
+        self.address, self.key = f"http://127.0.0.1:{stack.settings.api_port}/v1/", key
+        self.failed, self.asked = list[str](), 0
+        self.numbers: dict[str, set[str]] = {}
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._ask, args=(path,)) for path in self.PATHS]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _ask(self, path: str) -> None:
+        with httpx.Client(headers={"x-api-key": self.key}, timeout=20) as client:
+            while not self.over.is_set():
+                try:
+                    answer = client.get(self.address + path)
+                except httpx.TransportError as error:
+                    self.failed.append(f"{path} {error!r}")
+                    continue
+                self.asked += 1
+                if answer.status_code != 200:
+                    self.failed.append(f"{path} {answer.status_code} {answer.text}")
+                    continue
+                found = set(re.findall(r"release-\d+", answer.text))
+                self.numbers.setdefault(answer.json()["release"]["id"], set()).update(found)
+
+
+def test_twenty_publishes_under_load_are_seen_whole_and_fail_no_request(stack: Stack) -> None:
+    keys = KeyStore(key_path(stack.settings.home))
+    key = keys.create("load", [Role.SUPPORT, Role.ANALYST])
+    keys.close()
+    store, published = Store(stack.settings.serving_dir), dict[str, set[str]]()
+    with Lakehouse(stack.settings) as lake, Watch(stack, key) as watch:
+        company = Company(lake, customers=30)
+        before = store.current
+        for number in range(20):
+            for table, column in (("gold.customer_360", "acquisition_channel"), ("gold.fact_orders", "sales_channel")):
+                for row in company.rows[table]:
+                    row[column] = f"release-{number}"
+            company.publish(run=f"twenty-{number}")
+            found = release(lake, TABLES)
+            name = store.build(lake, found, hash_key(stack.settings)).release
+            store.serve(name)
+            store.prune(5)
+            published[name] = {f"release-{number}"}
+            assert eventually(lambda name=name: name in watch.numbers, 30)  # type: ignore[misc]
+    assert watch.failed == []
+    assert watch.asked > 1000
+    assert {name: found for name, found in watch.numbers.items() if name != before} == published
 
 
 def test_killed_under_load_it_has_recorded_whatever_it_answered_and_comes_back(stack: Stack) -> None:
