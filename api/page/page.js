@@ -16,6 +16,8 @@ const GROUPS = [
     "last_delivered_at"]],
   ["Web", ["web_sessions", "web_events", "product_views", "carts", "support_tickets", "first_seen_at", "last_seen_at"]],
 ];
+const LIVE = { last_event: "Last seen", last_purchase: "Last purchase", last_payment: "Last payment" };
+const LIVE_EVERY_MS = 5000; // each look is on record
 const MOST_ORDERS = 2000; // of which the chart is drawn
 
 const get = (id) => document.getElementById(id);
@@ -218,7 +220,7 @@ async function show({ data: row, release }, signal) {
   get("time").classList.toggle("past", past);
   aged();
   get("customer").hidden = false;
-  await Promise.all([revenue(signal), story(signal)]);
+  await Promise.all([revenue(signal), story(signal), segments(signal), live(signal)]);
   say(`${row.customer_id}${past ? ` as of ${moment(release.published_at)}` : ""} is shown.`);
 }
 
@@ -304,6 +306,42 @@ function chart(rows) {
     if (at % every === 0) drawing.append(make("text", { x: x + step / 2, y: high + 26, "text-anchor": "middle", text: month }));
   });
   return drawing;
+}
+
+// ---- segments, and this moment
+
+async function segments(signal) {
+  const spells = await ask(`v1/customers/${encodeURIComponent(state.id)}/segment-history`, {
+    query: { as_of: asOf(), limit: "20" }, signal });
+  get("segments").replaceChildren(...spells.data.map(({ segment, since, until }) => make("li", {
+    text: `${segment}${since ? ` from ${moment(since)}` : ""}${until ? ` to ${moment(until)}` : ", still"}` })));
+}
+
+/** What the streams say on top of the release; hidden in the past and where no stream has ever run. */
+async function live(signal) {
+  const id = state.id;
+  const found = !id || asOf() !== undefined || document.hidden ? null
+    : await ask(`v1/customers/${encodeURIComponent(id)}/live`, { signal }).catch(() => null);
+  if (id !== state.id) return;
+  get("live").hidden = !found || found.live.state === "absent";
+  if (get("live").hidden) return;
+  const { state: how, current, unread } = found.live;
+  get("live-note").textContent = {
+    live: `Live: whatever had arrived by ${current?.slice(11, 19)} UTC is shown.`,
+    behind: `Late: ${unread} messages wait to be read.`,
+    stopped: `Not live: nothing was read since ${moment(current)}.`,
+  }[how] || "";
+  get("live").classList.toggle("old", how !== "live");
+  get("live-parts").replaceChildren(...Object.entries(LIVE).flatMap(([name, title]) => {
+    const part = found.data.parts[name];
+    if (!part) return [];
+    const { record, source, event_time: at } = part;
+    const says = [words(record.event_type ?? record.status ?? ""), record.order_id, record.product_id,
+      record.amount && plain("net_amount", record.amount), record.device].filter(Boolean).join(", ");
+    const from = source === "release" ? make("span", { class: "now", text: "by the release" }) : "";
+    return [make("dt", { text: title }), make("dd", {}, make("time", { datetime: at,
+      text: `${at.slice(0, 19).replace("T", " ")} UTC` }), ` ${says} `, from)];
+  }));
 }
 
 // ---- what happened
@@ -407,6 +445,7 @@ get("moment").addEventListener("input", () => {
   waiting = setTimeout(travel, 150); // the slider is still moving
 });
 setInterval(aged, 30000);
+setInterval(live, LIVE_EVERY_MS);
 
 function fromAddress() {
   const id = new URLSearchParams(location.hash.slice(1)).get("id");
