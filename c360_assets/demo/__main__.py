@@ -70,7 +70,7 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, with_streams: 
         outcome = build(settings, first, last, console)
         streamed = not with_streams or show_streams(settings, stack, console)
         passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui) and streamed
-        passed = outcome.succeeded and show_api(settings, stack, console) and passed
+        passed = outcome.succeeded and show_api(settings, stack, console, with_streams=with_streams) and passed
     return 0 if passed else 1
 
 

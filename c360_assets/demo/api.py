@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from c360.settings import Settings
 
 
-def show_api(settings: Settings, stack: Stack, console: Console) -> bool:
-    """Start the API, ask it as every role and print how; True if all are answered."""
+LIVE_S = 60.0
+
+
+def show_api(settings: Settings, stack: Stack, console: Console, *, with_streams: bool) -> bool:
+    """Start the API, ask it as every role and print how; True if all are answered, and live if streams run."""
     import httpx
 
     console.rule("API")
-    stack.up("api", exist_ok=True)
+    stack.up("api", *(["live"] if with_streams else []), exist_ok=True)
     somebody, root = _somebody(settings), f"http://127.0.0.1:{settings.api_port}"
     address = f"{root}/v1/customers/{somebody}"
     good = True
-    for role, key in _keys().items():
+    keys = _keys()
+    for role, key in keys.items():
         try:
             answer = httpx.get(address, headers={"x-api-key": key}, timeout=30)
             works, columns = answer.is_success, len(answer.json().get("data", ()))
@@ -38,8 +43,29 @@ def show_api(settings: Settings, stack: Stack, console: Console) -> bool:
         verdict = f"[green]{columns} columns[/green]" if works else "[red]FAILED[/red]"
         console.print(f"{role:<10} {verdict}")
         console.print(escape(f"  curl -s -H 'x-api-key: {key}' {address}"), highlight=False, soft_wrap=True)
+    if with_streams:
+        good = _show_live(f"{address}/live", keys["support"], console) and good
     console.print(f"The same customer in a browser, with one of these keys: {root}/#id={somebody}", soft_wrap=True)
     return good
+
+
+def _show_live(address: str, key: str, console: Console) -> bool:
+    """What the streams have said last of the customer; True once everything that arrived has been read."""
+    import httpx
+
+    deadline = time.monotonic() + LIVE_S
+    while True:
+        answer = httpx.get(address, headers={"x-api-key": key}, timeout=30)
+        nothing: dict[str, Any] = {"live": {"state": "no answer"}, "data": {"parts": {}}}
+        found = answer.json() if answer.is_success else nothing
+        if found["live"]["state"] == "live" or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    state = found["live"]["state"]
+    said = [f"{name} {part['event_time']} ({part['source']})" for name, part in found["data"]["parts"].items() if part]
+    console.print(f"live       {state}: {', '.join(said)}", highlight=False, soft_wrap=True)
+    console.print(escape(f"  curl -s -H 'x-api-key: {key}' {address}"), highlight=False, soft_wrap=True)
+    return bool(state == "live")
 
 
 def _somebody(settings: Settings) -> str:

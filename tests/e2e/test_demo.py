@@ -75,7 +75,8 @@ def test_demo_ends_with_the_api_answering_every_role(demo: tuple[Path, Done]) ->
     _, done = demo
     for role in ("support", "analyst", "marketing", "privacy", "service"):
         assert re.search(rf"^{role} +\d\d columns$", done.stdout, re.MULTILINE), done.stdout[-5000:]
-    assert len(re.findall("^  curl -s -H", done.stdout, re.MULTILINE)) == 5
+    assert len(re.findall("^  curl -s -H", done.stdout, re.MULTILINE)) == 6
+    assert re.search(r"^live +live: segment .*last_event .*\(stream\)", done.stdout, re.MULTILINE), done.stdout[-5000:]
 
 
 def test_demo_plays_its_streams_and_batch_computes_the_same(demo: tuple[Path, Done]) -> None:
