@@ -73,7 +73,8 @@ class Follower:
         assert callable(work)
         try:
             work()
-            self._due[work] = time.monotonic() + self._every[work]
+            # Until there are topics, they may come at any moment.
+            self._due[work] = time.monotonic() + (self._every[work] if self._next else LOOK_EVERY_S)
         except (KafkaException, EngineError) as error:
             LOG.debug("the broker does not answer: %s", error)
             self._due[work] = time.monotonic() + LOOK_EVERY_S
