@@ -17,6 +17,7 @@ from c360.serving.release import moments, release
 from c360.serving.store import Store
 
 if TYPE_CHECKING:
+    from c360.serving.release import Release
     from c360.settings import Settings
 
 LOG = logging.getLogger("c360.api")
@@ -24,6 +25,8 @@ LOOK_EVERY_S = 0.5
 HISTORY_FOR_S = 5.0
 ASKED_WITHIN_S = 60.0
 """For how long after a question about the past the history of releases is kept fresh."""
+SCANNED, SCANNED_FOR_S = 100, 60.0
+"""Releases without an index that are remembered, and for how long: their snapshots may expire."""
 OPENED = 4
 """Indexes of past releases that stay open."""
 
@@ -45,6 +48,8 @@ class Serving:
         self._past: dict[str, IndexSource] = {}
         self._history: tuple[float, float, list[tuple[datetime, str]]] = (float("-inf"), 0.0, [])
         self._asked = float("-inf")
+        self._scanned: dict[str, ScanSource] = {}
+        self._scanned_since = float("-inf")
         self._lock, self._looking = threading.Lock(), threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="serving", daemon=True)
@@ -98,24 +103,41 @@ class Serving:
         indexed = self.known(moment)
         if indexed is not None:
             return indexed
+        scanned = self._known_scan(self._name_at(moment))
+        if scanned is not None:
+            return scanned
         try:
             found = release(self._lake, TABLES, as_of=moment)
         except LakehouseError as error:
             raise NoReleaseError(error.problem, error.mend) from error
-        return self._indexed(str(found.id)) or ScanSource(self._lake, found)
+        return self._indexed(str(found.id)) or self._scan(found)
 
     def known(self, moment: datetime) -> IndexSource | None:
         """What :meth:`at` gives, if that can be told at once: from an open index, without reading the catalog."""
         self._asked = time.monotonic()
-        looked, until, history = self._history
+        looked, until, _ = self._history
         if self._asked - looked > HISTORY_FOR_S:
             return None
-        name = next((name for since, name in reversed(history) if since <= moment), "")
-        current = self._now
+        name, current = self._name_at(moment), self._now
         if current is not None and current.id == name:
             return current
         # Since the history was read another release may have come.
         return self._past.get(name) if moment.timestamp() <= until else None
+
+    def _name_at(self, moment: datetime) -> str:
+        return next((name for since, name in reversed(self._history[2]) if since <= moment), "")
+
+    def _known_scan(self, name: str) -> ScanSource | None:
+        """Which snapshots belong to a release takes half of a scan to find out, and stays true for a while."""
+        with self._lock:
+            if len(self._scanned) >= SCANNED or time.monotonic() - self._scanned_since > SCANNED_FOR_S:
+                self._scanned, self._scanned_since = {}, time.monotonic()
+            return self._scanned.get(name)
+
+    def _scan(self, found: Release) -> ScanSource:
+        source = ScanSource(self._lake, found)
+        with self._lock:
+            return self._scanned.setdefault(source.id, source)
 
     def named(self, name: str) -> ReleaseSource:
         """The release of that id, for the pages after the first. Raises NoReleaseError where its index is gone."""

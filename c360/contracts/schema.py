@@ -65,6 +65,10 @@ def to_partition_spec(contract: Contract, schema: Schema) -> PartitionSpec:
     )
 
 
+ROW_GROUP = 20_000
+"""Rows of a row group in gold: what a look-up reads at least; 50 of them in a file of a million rows."""
+
+
 def to_properties(contract: Contract) -> dict[str, str]:
     """The Iceberg table properties. Retries are many and short: writers of one table meet on a busy laptop catalog."""
     properties = {
@@ -76,6 +80,9 @@ def to_properties(contract: Contract) -> dict[str, str]:
         "owner": contract.owner,
         VERSION_PROPERTY: contract.version,
     }
+    if contract.layer == "gold":
+        # Single customers are looked up as of past moments: whoever wants one row need not unpack a million.
+        properties["write.parquet.row-group-limit"] = str(ROW_GROUP)
     if contract.writer == "flink":
         # Files of seconds, full of ids that never repeat: a large dictionary is filled, found useless and thrown away.
         properties |= {"write.parquet.dict-size-bytes": str(128 * 1024), "write.parquet.compression-level": "1"}

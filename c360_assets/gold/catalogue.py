@@ -31,8 +31,9 @@ class GoldTable:
         unknown_member: the SQL file adds the unknown member through ``with_unknown``, due in a full build only.
         small: the result is collected and written without Spark, which saves a distributed commit.
         as_of_inputs: inputs that must have been built as of the same moment.
-        cluster_by: files of a full build hold neighbouring values of it. A time, because a refresh changes the rows of
-            a short time and so rewrites few files.
+        cluster_by: files of a full build hold neighbouring values of it. Of facts a time, because a refresh changes the
+            rows of a short time and so rewrites few files; of customers their id, by which one is looked up as of a
+            past moment.
         rebuild_share: a refresh of more than this share of the rows is dearer than building in full; None: never.
     """
 
