@@ -1,16 +1,22 @@
-"""What OpenAPI says of the answers: their schemas follow from the contracts of the tables."""
+"""What OpenAPI says of the answers: their schemas follow from the contracts of the tables.
+
+Every schema has a name under ``components``, so that generators of clients have one class for one thing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Query
+from fastapi import FastAPI, Query
 
+from api.presenting import EXPORT_TOKENS
 from api.serving.source import BY_KIND
 from c360.contracts import get_contract
+from c360.streams.job import METRICS
 
 if TYPE_CHECKING:
     from c360.contracts.model import Column
+    from c360.serving.model import Kind
 
 AsOf = Annotated[
     str | None,
@@ -21,126 +27,164 @@ AsOf = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-PROBLEM = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-        "code": {"type": "string"}, "detail": {"type": "string"},
-    },
-    "required": ["type", "title", "status", "code", "detail"],
-}  # fmt: skip
-RELEASE = {
-    "type": "object",
-    "description": "What the answer was read from: all tables as published together.",
-    "properties": {
-        "id": {"type": "string"},
-        "as_of": {"type": "string", "format": "date-time", "description": "Decided recency and segments."},
-        "published_at": {"type": "string", "format": "date-time"},
-    },
-    "required": ["id", "as_of", "published_at"],
-}
+REPEATABLE = {"x-repeatable": True}
+"""``openapi_extra`` of a POST that only reads: asking twice does no more than asking once."""
 REFUSALS = {
     400: "The cursor is none of this list.", 401: "No valid credential.", 403: "Not permitted.",
     404: "No such thing, or it may not be seen; or nothing was published by then.", 422: "The request is not valid.",
     429: "Too fast.", 503: "Not available at the moment.",
 }  # fmt: skip
-TIMELINE = {
-    "type": "object",
-    "properties": {
-        "at": {"type": ["string", "null"], "format": "date-time"},
-        "kind": {"type": "string"},
-        "record": {"type": "object"},
-    },
-    "required": ["at", "kind", "record"],
-}
+ROWS: dict[Kind, str] = {
+    "customer": "Customer", "versions": "ProfileVersion", "consents": "Consent", "orders": "Order",
+    "deliveries": "Delivery", "events": "Event", "product": "Product", "sales": "SalesFigures",
+    "delivery": "DeliveryFigures",
+}  # fmt: skip
+"""Documents, and the schemas of their rows, which the contracts describe."""
+OTHERS = {
+    "timeline": "TimelineEntry", "segment": "Segment", "table": "Table", "release": "Release", "spell": "SegmentSpell",
+    "live": "LiveCustomer", "window": "StreamWindow",
+}  # fmt: skip
+"""What else is answered, and its schema in :data:`SCHEMAS`."""
+_TEXT, _WHOLE = {"type": "string"}, {"type": "integer"}
+_MOMENT = {"type": "string", "format": "date-time"}
+TEXTS = {"type": "array", "items": _TEXT}
 
-SPELL = {
-    "type": "object",
-    "properties": {
-        "segment": {"type": "string"},
-        "since": {"type": ["string", "null"], "format": "date-time", "description": "Null: from the beginning."},
-        "until": {"type": ["string", "null"], "format": "date-time", "description": "Null: still."},
+
+def _object(description: str, members: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "description": description, "properties": members, "required": list(members)}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    # As pydantic writes it: fewer generators know a list of types.
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def ref(name: str) -> dict[str, str]:
+    """A reference to the schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+SCHEMAS = {
+    "Problem": _object(
+        "A refusal (RFC 9457). `code` is a fixed word for programs, `detail` a sentence for people.",
+        {"type": _TEXT, "title": _TEXT, "status": _WHOLE, "code": _TEXT, "detail": _TEXT},
+    ),
+    "Release": _object(
+        "What the answer was read from: all tables as published together.",
+        {
+            "id": _TEXT,
+            "as_of": {**_MOMENT, "description": "Decided recency and segments."},
+            "published_at": _MOMENT,
+        },
+    ),
+    "TimelineEntry": _object(
+        "Something that happened, with the record that tells of it.",
+        {"at": _or_null(_MOMENT), "kind": _TEXT, "record": {"type": "object", "additionalProperties": True}},
+    ),
+    "Segment": _object("A segment and how many customers it has.", {"segment": _or_null(_TEXT), "customers": _WHOLE}),
+    "Table": _object(
+        "A table that answers come from; its age in seconds.",
+        {"table": _TEXT, "snapshot": _TEXT, "published_at": _MOMENT, "age_s": _WHOLE},
+    ),
+    "SegmentSpell": _object(
+        "A time in one segment; `since` is null from the beginning, `until` while it lasts.",
+        {"segment": _TEXT, "since": _or_null(_MOMENT), "until": _or_null(_MOMENT)},
+    ),
+    "LivePart": _object(
+        "The newest of its kind, who knows it (`stream` or `release`), and its own time.",
+        {"source": _TEXT, "event_time": _MOMENT, "record": {"type": "object", "additionalProperties": True}},
+    ),
+    "LiveCustomer": _object(
+        "What is newest of a customer, by part; null for what never happened.",
+        {"customer_id": _TEXT, "parts": {"type": "object", "additionalProperties": _or_null(ref("LivePart"))}},
+    ),
+    "Liveness": {
+        "type": "object",
+        "description": "`live`, `behind`, `stopped`, `absent`, `not_available`: then the release, or nothing, answers.",
+        "properties": {
+            "state": _TEXT,
+            "current": _or_null(_MOMENT),
+            "unread": _WHOLE,
+            "snapshot": _TEXT,
+            "committed_at": _MOMENT,
+        },
+        "required": ["state"],
     },
-    "required": ["segment", "since", "until"],
 }
-PART = {
-    "type": ["object", "null"],
-    "properties": {
-        "source": {"type": "string", "enum": ["stream", "release"]},
-        "event_time": {"type": "string", "format": "date-time", "description": "Of this part alone."},
-        "record": {"type": "object"},
-    },
-    "required": ["source", "event_time", "record"],
-}
-LIVE = {
-    "type": "object",
-    "properties": {
-        "customer_id": {"type": "string"},
-        "parts": {"type": "object", "additionalProperties": PART, "description": "Null: never happened."},
-    },
-    "required": ["customer_id", "parts"],
-}
-LIVENESS = {
-    "type": "object",
-    "description": "How live the answer is; where it is not `live`, the release stands in.",
-    "properties": {"state": {"enum": ["live", "behind", "stopped", "absent", "not_available"]}},
-    "required": ["state"],
-}
-OF_NO_TABLE: dict[str, dict[str, Any]] = {"timeline": TIMELINE, "spell": SPELL}
-WINDOWS = {"type": "array", "items": {"type": "object", "description": "A row of gold.event_metrics."}}
+"""What is no row of a table."""
+
+
+class Described(FastAPI):
+    """Its OpenAPI document has the schemas that its routes refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document; made once."""
+        if self.openapi_schema is None:
+            components = super().openapi().setdefault("components", {})
+            components["schemas"] = dict(sorted((components.get("schemas", {}) | _schemas()).items()))
+        return super().openapi()
 
 
 def as_documented(_: object) -> None:
     """Marks a parameter that is declared for OpenAPI and read elsewhere."""
 
 
-def answers_now(data: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route whose answer is of this moment, with how live it is."""
-    members = {"data": data, "release": RELEASE, "live": LIVENESS}
-    ok = {"type": "object", "properties": members, "required": list(members)}
-    return {200: {"description": "Found.", "content": {"application/json": {"schema": ok}}}, **refusals()}
+def answers(what: str, *, many: bool = False, name: str = "", **members: Any) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that gives one or ``many`` of what :data:`ROWS` and :data:`OTHERS` name.
 
-
-def answers(what: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that gives documents of a kind, or of :data:`OF_NO_TABLE`."""
-    item = OF_NO_TABLE[what] if what in OF_NO_TABLE else _row(what)
-    data: dict[str, Any] = {"type": "array", "items": item} if many else item
-    members: dict[str, Any] = {"data": data, "release": RELEASE}
-    if many:
-        members["next"] = {"type": ["string", "null"], "description": "Cursor of the next page."}
-    ok = {"type": "object", "properties": members, "required": list(members)}
+    ``name`` is of the answer's schema, needed if it has ``members`` that other answers have not.
+    """
+    item = (ROWS | OTHERS)[what]
+    name = name or f"{item}{'List' if many else 'Answer'}"
+    _ANSWERS[name] = _answer(item, members, many=many)
     return {
-        200: {"description": "Found.", "content": {"application/json": {"schema": ok}}},
+        200: {"description": "Found.", "content": {"application/json": {"schema": ref(name)}}},
         304: {"description": "Not changed since the ETag given."},
         **refusals(),
     }
 
 
+_ANSWERS: dict[str, dict[str, Any]] = {}
+
+
+def _answer(item: str, members: dict[str, Any], *, many: bool) -> dict[str, Any]:
+    data = {"type": "array", "items": ref(item)} if many else ref(item)
+    onward = {"next": {**_or_null(_TEXT), "description": "Cursor of the next page."}} if many else {}
+    says = "A page of them, and the release they were read from." if many else "It, and the release it was read from."
+    return _object(says, {"data": data, "release": ref("Release"), **onward, **members})
+
+
 def refusals() -> dict[int | str, dict[str, Any]]:
     """The refusals that every route may give."""
-    content = {"application/problem+json": {"schema": PROBLEM}}
+    content = {"application/problem+json": {"schema": ref("Problem")}}
     return {status: {"description": text, "content": content} for status, text in REFUSALS.items()}
 
 
-def _row(kind: str) -> dict[str, Any]:
-    contract = get_contract(BY_KIND[kind].table)  # type: ignore[index]
+def _schemas() -> dict[str, Any]:
+    rows = {name: _row(BY_KIND[kind].table) for kind, name in ROWS.items()}
+    exported, window = _row(BY_KIND["customer"].table, texts=EXPORT_TOKENS), _row(METRICS)
+    return SCHEMAS | rows | _ANSWERS | {"ExportedCustomer": exported, "StreamWindow": window}
+
+
+def _row(table: str, texts: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """``texts`` are columns that may hold a token in place of their value."""
+    contract = get_contract(table)
     columns = [column for column in contract.columns if not column.name.startswith("_")]
     return {
         "type": "object",
         "description": f"{contract.description} Columns that you may not see are left out or masked.",
-        "properties": {column.name: _schema(column) for column in columns},
+        "properties": {column.name: _schema(column, masked=column.name in texts) for column in columns},
     }
 
 
-def _schema(column: Column) -> dict[str, Any]:
+def _schema(column: Column, *, masked: bool) -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {
-        "int": {"type": "integer"}, "long": {"type": "integer"}, "double": {"type": "number"},
-        "boolean": {"type": "boolean"}, "date": {"type": "string"}, "timestamp": {"type": "string"},
+        "int": _WHOLE, "long": _WHOLE, "double": {"type": "number"}, "boolean": {"type": "boolean"},
+        "timestamp": _MOMENT,
     }  # fmt: skip
-    found = dict(kinds.get(column.type, {"type": "string"}))
+    found = kinds.get(column.type, _TEXT)
     # Masked or tokenised, every value is text.
-    types = {found["type"], "string"} if column.classification != "none" or column.unique else {found["type"]}
-    found["type"] = [*sorted(types), "null"]
-    if column.type == "timestamp":
-        found["format"] = "date-time"
-    return found | {"description": column.description, "x-classification": column.classification}
+    masked = masked or column.classification != "none" or column.unique
+    types = [found] if found["type"] == "string" or not masked else [found, _TEXT]
+    says = {"description": column.description, "x-classification": column.classification}
+    return {"anyOf": [*types, {"type": "null"}], **says}

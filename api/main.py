@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from api.counting import Counting
+from api.describing import Described
 from api.direct import Direct
 from api.middleware import Around
 from api.paging import Cursors
@@ -32,6 +32,7 @@ from c360.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from fastapi import FastAPI
     from fastapi.routing import APIRoute
 
 DESCRIPTION = "Every customer's story, now or as of any moment. What you see follows from your roles."
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, security: SecuritySettings | No
         finally:
             state.close()
 
-    app = FastAPI(
+    app = Described(
         title="Customer 360",
         version="1.0.0",
         description=DESCRIPTION,

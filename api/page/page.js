@@ -190,8 +190,7 @@ async function open(id, signal) {
 async function describe() {
   if (Object.keys(state.columns).length) return;
   const found = await ask("v1/openapi.json").catch(() => null);
-  const responses = found?.paths["/v1/customers/{customer_id}"].get.responses;
-  state.columns = responses?.["200"].content["application/json"].schema.properties.data.properties || {};
+  state.columns = found?.components.schemas.Customer.properties || {};
 }
 
 /** The moment that the slider stands at; nothing for now. */

@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from api.asking import Asking, Row, may
-from api.describing import AsOf, answers, as_documented, refusals
+from api.describing import AsOf, answers, as_documented
 from api.paging import Cursor, Limit, page
 from api.problem import not_found
 from api.security.policy import Action
@@ -67,7 +67,7 @@ async def get_delivery_metrics(
     return await _over_time(asking, "delivery", start.replace(day=1), end)
 
 
-@router.get("/segments", tags=["metrics"], responses=refusals())
+@router.get("/segments", tags=["metrics"], responses=answers("segment", many=True))
 async def list_segments(asking: Metrics, as_of: AsOf = None) -> Response:
     """Segments and how many customers they have."""
     as_documented(as_of)
@@ -81,7 +81,7 @@ async def list_segments(asking: Metrics, as_of: AsOf = None) -> Response:
     return asking.answer([{"segment": row[0], "customers": row[1]} for row in rows], source, "", "segments", next=None)
 
 
-@router.get("/tables", tags=["operations"], responses=refusals())
+@router.get("/tables", tags=["operations"], responses=answers("table", many=True))
 async def list_tables(asking: Tables) -> Response:
     """The tables that the answers come from: snapshot, rows and when they were published."""
     source = asking.state.serving.now()
@@ -89,7 +89,7 @@ async def list_tables(asking: Tables) -> Response:
     return asking.answer(tables, source, "", "tables", next=None)
 
 
-@router.get("/releases", tags=["operations"], responses=refusals())
+@router.get("/releases", tags=["operations"], responses=answers("release", many=True))
 async def list_releases(asking: Tables) -> Response:
     """Releases that are kept as an index, newest first."""
     source = asking.state.serving.now()

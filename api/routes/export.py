@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api.asking import Asking, Row, may
-from api.describing import refusals
+from api.describing import ref, refusals
 from api.presenting import arrow_schema
 from api.problem import ProblemError
 from api.routes.search import Filters, fitting, visible
@@ -24,7 +24,13 @@ router = APIRouter(tags=["customers"])
 PART = 1_000
 NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
 _SAYS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "All customers that fit and may be seen, by id.", "content": {NDJSON: {}, ARROW: {}}}
+    200: {
+        "description": "All customers that fit and may be seen, by id: a schema's object on each line, or in each row.",
+        "content": {
+            NDJSON: {"x-item": ref("ExportedCustomer"), "x-chosen-by": {"format": "ndjson"}},
+            ARROW: {"x-item": ref("ExportedCustomer"), "x-chosen-by": {"format": "arrow"}},
+        },
+    }
 }
 
 
@@ -34,7 +40,7 @@ class Wanted(Filters):
     format: Literal["ndjson", "arrow"] = "ndjson"
 
 
-@router.get("/customers/export", responses=_SAYS | refusals())
+@router.get("/customers/export", responses=_SAYS | refusals(), response_class=StreamingResponse)
 async def export_customers(
     wanted: Annotated[Wanted, Query()], asking: Annotated[Asking, may(Action.EXPORT_CUSTOMERS)]
 ) -> StreamingResponse:
@@ -42,8 +48,6 @@ async def export_customers(
     source = await asking.source()
     if not isinstance(source, IndexSource):
         raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not exported.")
-    if wanted.cursor is not None or "limit" in wanted.model_fields_set:
-        raise ProblemError(422, "not_valid", "An export has no pages; leave limit and cursor out.")
     parts = _parts(asking, source, wanted)
     # What cannot be put on record is refused, and not begun.
     first: list[Row] = await anyio.to_thread.run_sync(next, parts, [])

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 
 from api.asking import Asking, Row, may
-from api.describing import LIVE, WINDOWS, answers_now
+from api.describing import answers, ref
 from api.routes.customers import CustomerId, Reader
 from api.security.policy import Action
 from c360.live.parts import PARTS, TIMESTAMP, columns
@@ -29,6 +29,7 @@ FROM_RELEASE: dict[str, tuple[Kind, str, dict[str, str]]] = {
     "last_purchase": ("orders", "ordered_at", {"order_id": "order_id", "ordered_at": "ordered_at"}),
 }
 """Parts of which the release knows the newest, too: the kind of document, its time, and field → column."""
+LIVE = answers("live", name="LiveAnswer", live=ref("Liveness"))
 FROM_STREAM: dict[str, dict[str, str]] = {
     "last_event": {name: name for name in EVENT},
     "last_purchase": {"order_id": "order_id", "ordered_at": "event_timestamp"},
@@ -36,7 +37,7 @@ FROM_STREAM: dict[str, dict[str, str]] = {
 }
 
 
-@router.get("/customers/{customer_id}/live", tags=["customers"], responses=answers_now(LIVE))
+@router.get("/customers/{customer_id}/live", tags=["customers"], responses=LIVE)
 async def get_customer_live(customer_id: CustomerId, asking: Reader) -> Response:
     """The newest event, purchase and payment, each with its own time, and the segment of the release."""
     source = asking.state.serving.now()
@@ -53,7 +54,7 @@ async def get_customer_live(customer_id: CustomerId, asking: Reader) -> Response
     return asking.answer_now(data, source, view.id, "live", (customer_id,), live=_told(liveness))
 
 
-@router.get("/metrics/live", tags=["metrics"], responses=answers_now(WINDOWS))
+@router.get("/metrics/live", tags=["metrics"], responses=answers("window", many=True, live=ref("Liveness")))
 async def get_live_metrics(
     asking: Annotated[Asking, may(Action.READ_METRICS)],
     hours: Annotated[int, Query(ge=1, le=24, description="How far back from now.")] = 1,
@@ -61,7 +62,7 @@ async def get_live_metrics(
     """Counts, sums and averages of the streams' closed windows of five minutes, newest first."""
     source = asking.state.serving.now()
     windows, live = await anyio.to_thread.run_sync(asking.state.windows.newest, hours)
-    return asking.answer_now(windows, source, asking.decision.always.id, "live", live=live)
+    return asking.answer_now(windows, source, asking.decision.always.id, "live", next=None, live=live)
 
 
 def _released(asking: Asking, source: IndexSource, part: str, customer_id: str, view: View) -> Row | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.asking import Asking, Row, may
-from api.describing import AsOf, answers, as_documented
+from api.describing import REPEATABLE, TEXTS, AsOf, answers, as_documented
 from api.paging import Cursor, Limit
 from api.problem import ProblemError
 from api.security.policy import Action
@@ -36,9 +36,7 @@ class Filters(BaseModel):
     min_orders: int | None = Field(default=None, ge=0, le=10**9)
     min_revenue: float | None = Field(default=None, ge=0, le=10**12)
     max_recency_days: int | None = Field(default=None, ge=0, le=10**6)
-    as_of: str | None = Field(default=None, max_length=40)
-    limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=2000)
+    as_of: AsOf = None
 
     def where(self) -> tuple[list[str], list[Any]]:
         """Conditions in SQL and what is bound to them."""
@@ -48,6 +46,13 @@ class Filters(BaseModel):
         wanted |= {condition: getattr(self, name) for name, condition in bounds.items()}
         found = {condition: value for condition, value in wanted.items() if value is not None}
         return [f"{condition} ?" for condition in found], list(found.values())
+
+
+class Search(Filters):
+    """Filters, and a page of what fits them."""
+
+    limit: Limit = 50
+    cursor: Cursor = None
 
 
 class Contact(BaseModel):
@@ -87,7 +92,7 @@ class Ids(BaseModel):
 
 
 @router.get("/customers", responses=answers("customer", many=True))
-async def search_customers(filters: Annotated[Filters, Query()], asking: Searcher) -> Response:
+async def search_customers(filters: Annotated[Search, Query()], asking: Searcher) -> Response:
     """Customers that fit all filters, by id."""
     return await _search(asking, "customers", filters)
 
@@ -101,10 +106,10 @@ async def get_segment_customers(
     cursor: Cursor = None,
 ) -> Response:
     """Members of a segment, by id."""
-    return await _search(asking, "segment", Filters(segment=segment, as_of=as_of, limit=limit, cursor=cursor))
+    return await _search(asking, "segment", Search(segment=segment, as_of=as_of, limit=limit, cursor=cursor))
 
 
-@router.post("/customers/lookup", responses=answers("customer", many=True))
+@router.post("/customers/lookup", responses=answers("customer", many=True), openapi_extra=REPEATABLE)
 async def lookup_customers(
     contact: Contact, asking: Annotated[Asking, may(Action.LOOKUP_CUSTOMER)], as_of: AsOf = None
 ) -> Response:
@@ -121,7 +126,11 @@ async def lookup_customers(
     return asking.answer(items, source, view, "lookup", shown_ids, next=None)
 
 
-@router.post("/customers/batch", responses=answers("customer", many=True))
+@router.post(
+    "/customers/batch",
+    responses=answers("customer", many=True, name="CustomerBatch", missing=TEXTS),
+    openapi_extra=REPEATABLE,
+)
 async def get_customers(
     wanted: Ids, asking: Annotated[Asking, may(Action.BATCH_CUSTOMERS)], as_of: AsOf = None
 ) -> Response:
@@ -133,7 +142,7 @@ async def get_customers(
     return asking.answer(items, source, view, "batch", shown_ids, next=None, missing=missing)
 
 
-async def _search(asking: Asking, what: str, filters: Filters) -> Response:
+async def _search(asking: Asking, what: str, filters: Search) -> Response:
     about = f"{what}:{filters.model_dump_json(exclude={'limit', 'cursor', 'as_of'})}"
     found, after = await asking.resumed(filters.cursor, about)
     source = _indexed(found)
