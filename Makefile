@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 # Without cached bytecode every process compiles 2,500 modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-streaming demo up down status test test-unit lint format type-check faults bench docs clean
+.PHONY: help setup setup-streaming demo up down status test test-unit lint format type-check client faults bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ format: setup ## Apply the style
 
 type-check: setup ## Check types strictly
 	@$(RUN) mypy
+
+client: setup ## Generate the API's Python client from its OpenAPI document
+	@$(RUN) python -m api.clientgen
 
 docs: setup ## Build the documentation into site/
 	@$(UV) run --frozen --group docs mkdocs build --strict
