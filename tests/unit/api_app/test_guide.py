@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,20 @@ def test_every_example_answers_as_the_guide_says(server: dict[str, str]) -> None
     assert done.returncode == 0, done.stderr
     found_statuses = re.findall(r"^status (\d{3})$", done.stderr, re.MULTILINE)
     assert list(zip(lines, found_statuses, strict=True)) == list(zip(lines, wanted, strict=True))
+
+
+def test_the_example_in_python_prints_what_the_guide_says(server: dict[str, str]) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    command = ["bash", "-c", """c360 api demo-keys | awk '$1 == "analyst" { print $2 }'"""]
+    key = subprocess.run(command, env=server, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=server | {"KEY": key}, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    [refused] = re.findall(r"# (403 .*)", code)
+    assert refused in printed
+    assert printed[-1] == printed[-2] != "0"
 
 
 def _asking(role: Role, *, purposes: bool = True, scopes: tuple[str, ...] = tuple(Action)) -> Principal:
