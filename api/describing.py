@@ -64,6 +64,7 @@ def ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+PROBLEM = ref("Problem")
 SCHEMAS = {
     "Problem": _object(
         "A refusal (RFC 9457). `code` is a fixed word for programs, `detail` a sentence for people.",
@@ -156,7 +157,7 @@ def _answer(item: str, members: dict[str, Any], *, many: bool) -> dict[str, Any]
 
 def refusals() -> dict[int | str, dict[str, Any]]:
     """The refusals that every route may give."""
-    content = {"application/problem+json": {"schema": ref("Problem")}}
+    content = {"application/problem+json": {"schema": PROBLEM}}
     return {status: {"description": text, "content": content} for status, text in REFUSALS.items()}
 
 

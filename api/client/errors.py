@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,15 +56,15 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float, se
         return str(value).replace(secret, "***") if secret else str(value)
 
     try:
-        problem = json.loads(body)
+        found = json.loads(body)
     except ValueError:
-        problem = None
-    if not isinstance(problem, dict) or "code" not in problem:
-        # Something on the way answered, such as a proxy.
-        problem = {"code": f"http_{status}", "detail": "The answer does not come from the API."}
+        found = None
+    # What is no problem comes from something on the way, such as a proxy, or is a query that was not run.
+    problem: dict[str, Any] = {"code": f"http_{status}", "detail": "The answer says no more."}
+    problem |= found if isinstance(found, dict) else {}
     listed = problem.get("errors")
     errors = [
-        told(f"{each.get('where')}: {each.get('why')}")
+        told(each.get("message") or f"{each.get('where')}: {each.get('why')}")
         for each in (listed if isinstance(listed, list) else [])
         if isinstance(each, dict)
     ]
@@ -72,7 +72,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float, se
     return kind(
         status,
         told(problem["code"]),
-        told(problem.get("detail", "")),
+        told(problem["detail"]),
         request_id=told(headers.get("x-request-id", "")),
         retry_after_s=_retry_after(headers.get("retry-after", ""), now),
         errors=tuple(errors),

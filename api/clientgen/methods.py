@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ class Parameter:
     @property
     def argument(self) -> str:
         """Its name in Python."""
-        taken = keyword.iskeyword(self.name) or hasattr(builtins, self.name)
-        return f"{self.name}_" if taken else self.name
+        name = re.sub(r"(?<=[a-z0-9])[A-Z]|-", lambda found: f"_{found[0].strip('-')}", self.name).lower()
+        return f"{name}_" if keyword.iskeyword(name) or hasattr(builtins, name) else name
 
     @property
     def declared(self) -> str:
@@ -166,6 +167,8 @@ def _type(schema: dict[str, Any], *, asked: bool = False) -> str:
         return TIMES[schema["format"]]
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(_type(each, asked=asked) for each in schema["anyOf"]))
+    if isinstance(schema.get("type"), list):
+        return " | ".join(_type(schema | {"type": each}, asked=asked) for each in schema["type"])
     if schema.get("type") == "array":
         return f"list[{_type(schema.get('items', {}), asked=asked)}]"
     if schema.get("type") == "object":

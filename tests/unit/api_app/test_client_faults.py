@@ -98,7 +98,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(time.monotonic())
         self.server.headers.append(self.headers)
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.paths.append(self.path)
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
         (self.server.faults.pop(0) if self.server.faults else answers(200, FOUND))(self)
 
     def do_POST(self) -> None:
@@ -114,6 +115,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults, self.asked, self.headers = faults, list[float](), list[Any]()
+        self.paths, self.bodies = list[str](), list[bytes]()
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -284,7 +286,11 @@ def test_what_a_server_gives_away_is_cut_out() -> None:
     assert server.headers[0]["x-api-key"] == KEY
     assert "***" in refused.value.detail
     assert KEY not in f"{refused.value!r} {refused.value} {vars(refused.value)}"
-    with serving(answers(200, "<html>")) as server:
-        server.faults[0] = lines(2, b"0\r\n\r\n")
-        with pytest.raises(ApiError, match="not_json"):
-            ask(server)
+    with serving(lines(2, b"0\r\n\r\n")) as server, pytest.raises(ApiError, match="not_json"):
+        ask(server)
+    not_run = {"errors": [{"message": "There is no field x.", "extensions": {"code": "not_valid"}}]}
+    with (
+        serving(answers(400, not_run)) as server,
+        pytest.raises(ApiError, match=r"400 http_400.*There is no field x\."),
+    ):
+        ask(server)
