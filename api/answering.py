@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from api.serving.source import ReleaseSource
 
 JSON = (b"content-type", b"application/json")
-VARY = "authorization, x-api-key, c360-purpose, accept-encoding"
+VARY = "authorization, x-api-key, c360-purpose"
 
 
 class Frame(NamedTuple):

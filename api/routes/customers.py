@@ -77,7 +77,7 @@ async def get_customer_timeline(
 async def get_customer_segment_history(
     customer_id: CustomerId, asking: Reader, as_of: AsOf = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """Segments that the customer went through up to the release's moment, newest first, by the orders known in it."""
+    """Segments that the customer went through, newest first, by the orders that the release knows."""
 
     async def spells(source: ReleaseSource, _: View) -> list[Row]:
         orders = await asking.read(source, source.many, "orders", customer_id)

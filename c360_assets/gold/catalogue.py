@@ -179,6 +179,7 @@ _TABLES = (
         ),
         plan_marts.everything,
         as_of_inputs=("gold.customer_value", "gold.customer_activity"),
+        cluster_by="customer_id",
     ),
 )
 

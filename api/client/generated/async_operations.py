@@ -155,6 +155,26 @@ class AsyncClient(AsyncCaller):
             ),
         )
 
+    def get_customer_segment_history(
+        self,
+        customer_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncListing[models.SegmentSpell, models.SegmentSpellList]:
+        """Segments that the customer went through, newest first, by the orders that the release knows."""
+        return self._listing(
+            models.SegmentSpell,
+            models.SegmentSpellList,
+            Call(
+                "GET",
+                "/v1/customers/{customer_id}/segment-history",
+                values={"customer_id": customer_id},
+                query={"as_of": as_of, "limit": limit, "cursor": cursor},
+            ),
+        )
+
     def get_customer_orders(
         self,
         customer_id: str,
@@ -254,6 +274,16 @@ class AsyncClient(AsyncCaller):
                 query={"as_of": as_of, "limit": limit, "cursor": cursor},
             ),
         )
+
+    async def get_customer_live(self, customer_id: str) -> models.LiveAnswer:
+        """The newest event, purchase and payment, each with its own time, and the segment of the release."""
+        return await self._answer(
+            models.LiveAnswer, Call("GET", "/v1/customers/{customer_id}/live", values={"customer_id": customer_id})
+        )
+
+    async def get_live_metrics(self, *, hours: int | None = None) -> models.StreamWindowList:
+        """Counts, sums and averages of the streams' closed windows of five minutes, newest first."""
+        return await self._answer(models.StreamWindowList, Call("GET", "/v1/metrics/live", query={"hours": hours}))
 
     def list_products(
         self, *, as_of: datetime | str | None = None, limit: int | None = None, cursor: str | None = None

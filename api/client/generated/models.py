@@ -209,6 +209,24 @@ class ExportedCustomer(TypedDict, total=False):
     risk_level: str | None
 
 
+class LivePart(TypedDict, total=False):
+    """The newest of its kind, who knows it (`stream` or `release`), and its own time."""
+
+    source: Required[str]
+    event_time: Required[str]
+    record: Required[dict[str, Any]]
+
+
+class Liveness(TypedDict, total=False):
+    """`live`, `behind`, `stopped`, `absent`, `not_available`: then the release, or nothing, answers."""
+
+    state: Required[str]
+    current: str | None
+    unread: int
+    snapshot: str
+    committed_at: str
+
+
 class Order(TypedDict, total=False):
     """Orders with what their lines, parcels and payments add up to, for marts by day and by customer."""
 
@@ -340,6 +358,45 @@ class SegmentList(TypedDict, total=False):
     next: Required[str | None]
 
 
+class SegmentSpell(TypedDict, total=False):
+    """A time in one segment; `since` is null from the beginning, `until` while it lasts."""
+
+    segment: Required[str]
+    since: Required[str | None]
+    until: Required[str | None]
+
+
+class SegmentSpellList(TypedDict, total=False):
+    """A page of them, and the release they were read from."""
+
+    data: Required[list[SegmentSpell]]
+    release: Required[Release]
+    next: Required[str | None]
+
+
+class StreamWindow(TypedDict, total=False):
+    """Number, sum and average of what the events of each five minutes say."""
+
+    window_start: str | None
+    window_end: str | None
+    source_topic: str | None
+    event_type: str | None
+    measure: str | None
+    event_count: int | None
+    value_count: int | None
+    value_sum: str | None
+    value_avg: float | None
+
+
+class StreamWindowList(TypedDict, total=False):
+    """A page of them, and the release they were read from."""
+
+    data: Required[list[StreamWindow]]
+    release: Required[Release]
+    next: Required[str | None]
+    live: Required[Liveness]
+
+
 class Table(TypedDict, total=False):
     """A table that answers come from; its age in seconds."""
 
@@ -429,6 +486,13 @@ class EventList(TypedDict, total=False):
     next: Required[str | None]
 
 
+class LiveCustomer(TypedDict, total=False):
+    """What is newest of a customer, by part; null for what never happened."""
+
+    customer_id: Required[str]
+    parts: Required[dict[str, LivePart | None]]
+
+
 class OrderList(TypedDict, total=False):
     """A page of them, and the release they were read from."""
 
@@ -458,3 +522,11 @@ class ProfileVersionList(TypedDict, total=False):
     data: Required[list[ProfileVersion]]
     release: Required[Release]
     next: Required[str | None]
+
+
+class LiveAnswer(TypedDict, total=False):
+    """It, and the release it was read from."""
+
+    data: Required[LiveCustomer]
+    release: Required[Release]
+    live: Required[Liveness]

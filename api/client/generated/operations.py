@@ -192,6 +192,26 @@ class Client(Caller):
             ),
         )
 
+    def get_customer_segment_history(
+        self,
+        customer_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Listing[models.SegmentSpell, models.SegmentSpellList]:
+        """Segments that the customer went through, newest first, by the orders that the release knows."""
+        return self._listing(
+            models.SegmentSpell,
+            models.SegmentSpellList,
+            Call(
+                "GET",
+                "/v1/customers/{customer_id}/segment-history",
+                values={"customer_id": customer_id},
+                query={"as_of": as_of, "limit": limit, "cursor": cursor},
+            ),
+        )
+
     def get_customer_orders(
         self,
         customer_id: str,
@@ -291,6 +311,16 @@ class Client(Caller):
                 query={"as_of": as_of, "limit": limit, "cursor": cursor},
             ),
         )
+
+    def get_customer_live(self, customer_id: str) -> models.LiveAnswer:
+        """The newest event, purchase and payment, each with its own time, and the segment of the release."""
+        return self._answer(
+            models.LiveAnswer, Call("GET", "/v1/customers/{customer_id}/live", values={"customer_id": customer_id})
+        )
+
+    def get_live_metrics(self, *, hours: int | None = None) -> models.StreamWindowList:
+        """Counts, sums and averages of the streams' closed windows of five minutes, newest first."""
+        return self._answer(models.StreamWindowList, Call("GET", "/v1/metrics/live", query={"hours": hours}))
 
     def list_products(
         self, *, as_of: datetime | str | None = None, limit: int | None = None, cursor: str | None = None

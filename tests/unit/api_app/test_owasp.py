@@ -30,6 +30,8 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "get_customer_consents": ("GET", f"{ONE}/consents", None, set(Role)),
     "get_customer_profile_history": ("GET", f"{ONE}/profile-history", None, set(Role)),
     "get_customer_timeline": ("GET", f"{ONE}/timeline", None, set(Role)),
+    "get_customer_segment_history": ("GET", f"{ONE}/segment-history", None, set(Role)),
+    "get_customer_live": ("GET", f"{ONE}/live", None, set(Role)),
     "search_customers": ("GET", "/v1/customers", None, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
     "get_segment_customers": (
         "GET", "/v1/segments/VIP/customers", None, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
@@ -46,6 +48,7 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "get_delivery_metrics": (
         "GET", "/v1/metrics/deliveries?start=2025-01-01&end=2025-02-01", None,
         {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
+    "get_live_metrics": ("GET", "/v1/metrics/live", None, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
     "list_segments": ("GET", "/v1/segments", None, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
     "list_tables": ("GET", "/v1/tables", None, set(Role)),
     "list_releases": ("GET", "/v1/releases", None, set(Role)),
