@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from c360.contracts.model import Column
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JSON_TYPES = ("string", "int", "long", "double", "boolean")
 TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 _ENVELOPE = ("event_id", "event_type", "event_timestamp", "source_system")
 _PAYLOAD = "payload."
@@ -90,6 +91,7 @@ class Values:
             (column.name, attrgetter(column.name if column.name in _ENVELOPE else _PAYLOAD + column.name))
             for column in columns(topic)
         ]
+        self._unlike = [column.name for column in columns(topic) if column.type not in JSON_TYPES]
 
     def of(self, message: bytes | None, arrived_ms: int) -> Iterator[Value]:
         """The values in a message that arrived then (milliseconds since 1970); none if it is of no known customer.
@@ -98,17 +100,24 @@ class Values:
         refuse it for. Both are dead letters of the streams, which see every message.
         """
         event = self._schema.read(message)
-        parts = [part for part in self._parts if not part.event_types or event.event_type in part.event_types]
-        customers = {getattr(event.payload, part.customer) for part in parts} - {None}
-        if not customers:
+        parts = [
+            (part.name, customer)
+            for part in self._parts
+            if not part.event_types or event.event_type in part.event_types
+            if (customer := getattr(event.payload, part.customer)) is not None
+        ]
+        if not parts:
             return
         moment: datetime = event.event_timestamp
         happened = (moment - EPOCH) // timedelta(microseconds=1)
         if not -self._behind <= happened - arrived_ms * 1000 <= self._ahead:
             raise ValueError("event time and arrival lie too far apart")
-        body = orjson.dumps({name: plain(get(event)) for name, get in self._fields})
-        for part in parts:
-            yield Value(getattr(event.payload, part.customer), part.name, happened, event.event_id, body)
+        record = {name: get(event) for name, get in self._fields}
+        for name in self._unlike:
+            record[name] = plain(record[name])
+        body = orjson.dumps(record)
+        for part, customer in parts:
+            yield Value(customer, part, happened, event.event_id, body)
 
 
 def plain(value: Any) -> Any:
