@@ -16,6 +16,7 @@ from api.describing import as_documented
 from api.problem import ProblemError, not_found
 from api.security.audit import MOST_SUBJECTS, Access
 from api.security.errors import CredentialError
+from api.security.principal import Principal
 from api.serving.serving import NoReleaseError, parse_moment
 from api.state import State
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from api.security.audit import Outcome
     from api.security.decision import Decision, View
-    from api.security.principal import Principal
     from api.serving.source import ReleaseSource
     from c360.serving.model import Kind
 
@@ -44,36 +44,27 @@ class Asking:
     request: Request
     request_id: str
 
-    def note(self, outcome: Outcome, resource: str, subjects: Sequence[str] = (), view: str = "") -> None:
+    def note(
+        self,
+        outcome: Outcome,
+        resource: str,
+        subjects: Sequence[str] = (),
+        view: str = "",
+        fields: tuple[str, ...] = (),
+    ) -> None:
         """Put it on record. Raises AuditError, and then nothing may be answered."""
         client = self.request.client.host if self.request.client else ""
         parts = [tuple(subjects[i : i + MOST_SUBJECTS]) for i in range(0, len(subjects), MOST_SUBJECTS)] or [()]
         for part in parts:
             self.state.audit.write(
                 Access(
-                    self.request_id, self.principal, self.decision.action, resource, outcome, part, view, client=client
+                    self.request_id, self.principal, self.decision.action, resource, outcome, part, view, fields, client
                 )
             )
 
     async def source(self) -> ReleaseSource:
-        """The release to answer from, by the parameter ``as_of``.
-
-        Raises ProblemError for a moment that cannot be meant or has no release.
-        """
-        text = self.request.query_params.get("as_of") if self.request.scope["query_string"] else None
-        if text is None:
-            return self.state.serving.now()
-        try:
-            moment = parse_moment(text)
-        except ValueError as error:
-            raise ProblemError(422, "as_of_not_valid", f"The parameter as_of {error}.") from None
-        known = self.state.serving.known(moment)
-        if known is not None:
-            return known
-        try:
-            return await anyio.to_thread.run_sync(self.state.serving.at, moment)
-        except NoReleaseError as error:
-            raise ProblemError(404, "no_release_then", f"{error.problem}; {error.mend}.") from None
+        """See :func:`release_asked`."""
+        return await release_asked(self.state, self.request)
 
     async def resumed(self, cursor: str | None, about: str) -> tuple[ReleaseSource, str]:
         """The release of a list's next page, which is that of its first, and the item after which it begins.
@@ -83,10 +74,7 @@ class Asking:
         if cursor is None:
             return await self.source(), ""
         name, after = self.state.cursors.read(cursor, about)
-        try:
-            return await anyio.to_thread.run_sync(self.state.serving.named, name), after
-        except NoReleaseError as error:
-            raise ProblemError(410, "cursor_expired", f"{error.problem}; {error.mend}.") from None
+        return await release_named(self.state, name), after
 
     def cursor(self, source: ReleaseSource, about: str, after: str) -> str:
         """The cursor of the page after ``after``."""
@@ -141,6 +129,35 @@ class Asking:
         return ReadyResponse(200, ready.headers, body)
 
 
+async def release_asked(state: State, request: Request) -> ReleaseSource:
+    """The release to answer from, by the parameter ``as_of``.
+
+    Raises ProblemError for a moment that cannot be meant or has no release.
+    """
+    text = request.query_params.get("as_of") if request.scope["query_string"] else None
+    if text is None:
+        return state.serving.now()
+    try:
+        moment = parse_moment(text)
+    except ValueError as error:
+        raise ProblemError(422, "as_of_not_valid", f"The parameter as_of {error}.") from None
+    known = state.serving.known(moment)
+    if known is not None:
+        return known
+    try:
+        return await anyio.to_thread.run_sync(state.serving.at, moment)
+    except NoReleaseError as error:
+        raise ProblemError(404, "no_release_then", f"{error.problem}; {error.mend}.") from None
+
+
+async def release_named(state: State, name: str) -> ReleaseSource:
+    """The release of a cursor. Raises ProblemError 410 where it is no longer kept."""
+    try:
+        return await anyio.to_thread.run_sync(state.serving.named, name)
+    except NoReleaseError as error:
+        raise ProblemError(410, "cursor_expired", f"{error.problem}; {error.mend}.") from None
+
+
 def may(action: str) -> Any:
     """A dependency: the caller, if they may do this at all.
 
@@ -159,11 +176,37 @@ def may(action: str) -> Any:
     return Depends(asking)
 
 
+def known(action: str) -> Any:
+    """A dependency: who asks and what for, whatever they may do; see :func:`identify`."""
+
+    async def identified(
+        request: Request,
+        bearer: Annotated[object, Depends(_bearer)],
+        key: Annotated[object, Depends(_key)],
+    ) -> tuple[Principal, str | None]:
+        as_documented(bearer)
+        as_documented(key)
+        return await identify(request, action)
+
+    return Depends(identified)
+
+
 async def admit(request: Request, action: str) -> Asking:
     """The caller of this request, if they may do this at all; raises as :func:`may` says."""
+    principal, purpose = await identify(request, action)
+    found = decided(request, principal, purpose, action)
+    if not found.decision.allowed:
+        found.note("denied", request.url.path)
+        raise ProblemError(403, found.decision.reason, "Your roles do not permit this.")
+    return found
+
+
+async def identify(request: Request, action: str) -> tuple[Principal, str | None]:
+    """Who asks and, if the request states it, what for; ``action`` is for the record of a refusal.
+
+    Raises CredentialError (nobody) or ProblemError 429 (too fast).
+    """
     state: State = request.app.state.c360
-    request_id: str = request.scope["state"]["request_id"]
-    client = request.client.host if request.client else ""
     # As Starlette does, of a header given twice the first counts.
     headers = dict(reversed(request.scope["headers"]))
     scheme, token = get_authorization_scheme_param(_text(headers, b"authorization"))
@@ -174,18 +217,27 @@ async def admit(request: Request, action: str) -> Asking:
             state, token if scheme.lower() == "bearer" and token else None, _text(headers, b"x-api-key") or None
         )
     except CredentialError:
+        request_id: str = request.scope["state"]["request_id"]
+        client = request.client.host if request.client else ""
         state.audit.write(Access(request_id, None, action, request.url.path, "denied", client=client))
         raise
-    wait = state.limits.take(principal.subject)
+    spend(state, principal)
+    return principal, _text(headers, b"c360-purpose")
+
+
+def spend(state: State, principal: Principal, cost: float = 1) -> None:
+    """Count as so many requests. Raises ProblemError 429."""
+    wait = state.limits.take(principal.subject, cost)
     if wait:
         limited = {"retry-after": str(max(1, round(wait)))}
         raise ProblemError(429, "too_fast", "You ask more often than you may.", limited)
-    decision = state.policy.decide(principal, action, _text(headers, b"c360-purpose"))
-    found = Asking(state, principal, decision, request, request_id)
-    if not decision.allowed:
-        found.note("denied", request.url.path)
-        raise ProblemError(403, decision.reason, "Your roles do not permit this.")
-    return found
+
+
+def decided(request: Request, principal: Principal, purpose: str | None, action: str) -> Asking:
+    """What the policy says of this caller and action; whether it is yes is for the caller of this to look at."""
+    state: State = request.app.state.c360
+    decision = state.policy.decide(principal, action, purpose)
+    return Asking(state, principal, decision, request, request.scope["state"]["request_id"])
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:

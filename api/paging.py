@@ -39,20 +39,32 @@ class Cursors:
 
         Raises ProblemError 400 for a cursor that was not made here, or for another list.
         """
+        release, of, after = self._open(cursor)
+        if of != about:
+            raise _no_cursor()
+        return release, after
+
+    def release(self, cursor: str) -> str:
+        """The release that a cursor holds on to, of whichever list it is. Raises ProblemError 400."""
+        return self._open(cursor)[0]
+
+    def _open(self, cursor: str) -> tuple[str, str, str]:
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             signature, body = raw[:SIGNED], raw[SIGNED:]
             if not hmac.compare_digest(signature, self._sign(body)):
                 raise ValueError
             release, of, after = orjson.loads(body)
-            if of != about:
-                raise ValueError
         except (ValueError, binascii.Error):
-            raise ProblemError(400, "cursor_not_valid", "The cursor is none of this list; begin without one.") from None
-        return str(release), str(after)
+            raise _no_cursor() from None
+        return str(release), str(of), str(after)
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:SIGNED]
+
+
+def _no_cursor() -> ProblemError:
+    return ProblemError(400, "cursor_not_valid", "The cursor is none of this list; begin without one.")
 
 
 def page(items: Sequence[T], offset: int, limit: int) -> tuple[Sequence[T], int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Response
@@ -121,11 +121,16 @@ async def _over_time(asking: Asking, kind: Kind, start: date, end: date) -> Resp
     source = await asking.source()
     if not isinstance(source, IndexSource):
         raise not_found("index of that moment")
-    found: list[Any] = []
-    for _, records in source.index.rows(kind, after="", most=10_000):
-        found += records
-    column = "order_date" if kind == "sales" else "ship_month"
-    within = [row for row in found if start.isoformat() <= row[column] <= end.isoformat()]
+    within = records_within(source, kind, start, end)
     view = asking.decision.always
     items, _ = page(asking.state.presenting.rows(kind, view, within), 0, 100_000)
     return asking.answer(items, source, view.id, kind, next=None)
+
+
+def records_within(source: IndexSource, kind: Kind, start: date, end: date) -> list[Row]:
+    """Records of sales by day or of deliveries by month, from the first to the last day."""
+    found: list[Row] = []
+    for _, records in source.index.rows(kind, after="", most=10_000):
+        found += records
+    column = "order_date" if kind == "sales" else "ship_month"
+    return [row for row in found if start.isoformat() <= row[column] <= end.isoformat()]

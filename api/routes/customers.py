@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -60,14 +60,9 @@ async def get_customer_timeline(
     """Orders, deliveries, events and consents in one stream, newest first."""
 
     async def happened(source: ReleaseSource, view: View) -> list[Row]:
-        found: list[Row] = []
-        for kind, when in TIMES:
-            records = await asking.read(source, source.many, kind, customer_id)
-            shown = asking.state.presenting.rows(kind, view, records)
-            found += [
-                {"at": record[when], "kind": kind, "record": row} for record, row in zip(records, shown, strict=True)
-            ]
-        return sorted(found, key=lambda each: (each["at"] or "", each["kind"]), reverse=True)
+        found = {kind: await asking.read(source, source.many, kind, customer_id) for kind, _ in TIMES}
+        shows = {kind: asking.state.presenting.show(kind, view) for kind in found}
+        return [{"at": at, "kind": kind, "record": shows[kind](record)} for at, kind, record in in_order(found)]
 
     as_documented(as_of)
     return await _list(asking, customer_id, "timeline", limit, cursor, happened)
@@ -86,6 +81,14 @@ async def get_customer_segment_history(
 
     as_documented(as_of)
     return await _list(asking, customer_id, "segment-history", limit, cursor, spells)
+
+
+def in_order(found: Mapping[Kind, list[Row]]) -> list[tuple[str | None, Kind, Row]]:
+    """When, what and the record of all that happened, newest first."""
+    every: list[tuple[str | None, Kind, Row]] = []
+    for kind, when in TIMES:
+        every += [(record[when], kind, record) for record in found[kind]]
+    return sorted(every, key=lambda each: (each[0] or "", each[1]), reverse=True)
 
 
 def _add(path: str, kind: Kind, says: str) -> None:

@@ -116,10 +116,7 @@ async def lookup_customers(
     """Customers with exactly this e-mail address or telephone number; several may share one."""
     as_documented(as_of)
     source = _indexed(await asking.source())
-    value = normalise(contact.kind, contact.email or contact.phone or "")
-    hashed = lookup_hash(contact.kind, value, asking.state.hash_key) if value else ""
-    rows = source.index.select(f"SELECT customer_id FROM customer WHERE {contact.kind}_hash = ? LIMIT 100", (hashed,))
-    items, shown_ids, view = visible(asking, source, [row[0] for row in rows])
+    items, shown_ids, view = visible(asking, source, matching(asking, source, contact))
     if not items:
         asking.note("not_found", "lookup")
         return asking.answer([], source, view, "lookup", next=None)
@@ -143,7 +140,7 @@ async def get_customers(
 
 
 async def _search(asking: Asking, what: str, filters: Search) -> Response:
-    about = f"{what}:{filters.model_dump_json(exclude={'limit', 'cursor', 'as_of'})}"
+    about = about_search(what, filters)
     found, after = await asking.resumed(filters.cursor, about)
     source = _indexed(found)
     found_ids = fitting(asking, source, filters, after, filters.limit + 1)
@@ -153,10 +150,23 @@ async def _search(asking: Asking, what: str, filters: Search) -> Response:
     return asking.answer(items, source, view, what, shown_ids, next=onward)
 
 
+def about_search(what: str, filters: Filters) -> str:
+    """What a cursor of this search is about."""
+    return f"{what}:{filters.model_dump_json(exclude={'limit', 'cursor', 'as_of'})}"
+
+
 def _indexed(source: ReleaseSource) -> IndexSource:
     if isinstance(source, IndexSource):
         return source
     raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not searched.")
+
+
+def matching(asking: Asking, source: IndexSource, contact: Contact) -> list[str]:
+    """Ids of at most 100 customers with this address or number."""
+    value = normalise(contact.kind, contact.email or contact.phone or "")
+    hashed = lookup_hash(contact.kind, value, asking.state.hash_key) if value else ""
+    rows = source.index.select(f"SELECT customer_id FROM customer WHERE {contact.kind}_hash = ? LIMIT 100", (hashed,))
+    return [row[0] for row in rows]
 
 
 def fitting(asking: Asking, source: IndexSource, filters: Filters, after: str, most: int) -> list[str]:
