@@ -70,7 +70,8 @@ class Around:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                clock.reschedule(None)  # a stream may last as long as its reader reads
+                if not clock.expired():
+                    clock.reschedule(None)  # a stream may last as long as its reader reads
                 policy = (b"content-security-policy", POLICIES.get(scope["path"], CLOSED))
                 own = (b"x-request-id", request_id.encode())
                 message = {**message, "headers": [*message["headers"], own, policy, *HEADERS]}
