@@ -111,6 +111,30 @@ SCHEMAS = {
         },
         "required": ["state"],
     },
+    "GraphqlError": {
+        "type": "object",
+        "description": "Why a field, or the query, is refused: `extensions.code`.",
+        "properties": {
+            "message": _TEXT,
+            "extensions": {"type": "object", "additionalProperties": True},
+            "locations": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+            "path": {"type": "array", "items": {}},
+        },
+        "required": ["message", "extensions"],
+    },
+    "GraphqlAnswer": {
+        "type": "object",
+        "description": "What was found; `errors` tell what was refused.",
+        "properties": {
+            "data": _or_null({"type": "object", "additionalProperties": True}),
+            "errors": {"type": "array", "items": ref("GraphqlError")},
+            "extensions": {"type": "object", "additionalProperties": True},
+        },
+        "required": ["data", "extensions"],
+    },
+    "GraphqlRefusal": _object(
+        "Why the query was not run.", {"errors": {"type": "array", "items": ref("GraphqlError")}}
+    ),
 }
 """What is no row of a table."""
 
@@ -189,3 +213,17 @@ def _schema(column: Column, *, masked: bool) -> dict[str, Any]:
     types = [found] if found["type"] == "string" or not masked else [found, _TEXT]
     says = {"description": column.description, "x-classification": column.classification}
     return {"anyOf": [*types, {"type": "null"}], **says}
+
+
+def graphql_answers() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of GraphQL: what it finds, what it does not run, and the refusals of every route."""
+    problem = {"application/problem+json": {"schema": PROBLEM}}
+    found, not_run = ({"application/json": {"schema": ref(f"Graphql{name}")}} for name in ("Answer", "Refusal"))
+    return refusals() | {
+        200: {"description": "Run; `errors` tell what was refused.", "content": found},
+        400: {
+            "description": "Not run: not valid or beyond a limit; a cursor of no list.",
+            "content": not_run | problem,
+        },
+        410: {"description": "The release of the cursor is no longer kept.", "content": problem},
+    }

@@ -14,7 +14,7 @@ from api.middleware import Around
 from api.paging import Cursors
 from api.presenting import Presenting
 from api.problem import add_problems
-from api.routes import catalogue, customers, export, live, operations, page, search
+from api.routes import catalogue, customers, export, graphql, live, operations, page, search
 from api.security.audit import AuditLog
 from api.security.keys import KeyStore, key_path
 from api.security.limits import RateLimit
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, security: SecuritySettings | No
         generate_unique_id_function=_operation_id,
     )
     add_problems(app)
-    for router in (export.router, search.router, customers.router, live.router, catalogue.router):
+    for router in (export.router, search.router, customers.router, live.router, catalogue.router, graphql.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(page.router)

@@ -115,7 +115,7 @@ async def lookup_customers(
 ) -> Response:
     """Customers with exactly this e-mail address or telephone number; several may share one."""
     as_documented(as_of)
-    source = _indexed(await asking.source())
+    source = indexed(await asking.source())
     items, shown_ids, view = visible(asking, source, matching(asking, source, contact))
     if not items:
         asking.note("not_found", "lookup")
@@ -133,7 +133,7 @@ async def get_customers(
 ) -> Response:
     """Up to 500 customers by id, in the order asked for; ``missing`` are not there, or may not be seen."""
     as_documented(as_of)
-    source = _indexed(await asking.source())
+    source = indexed(await asking.source())
     items, shown_ids, view = visible(asking, source, list(dict.fromkeys(wanted.ids)))
     missing = sorted(set(wanted.ids) - set(shown_ids))
     return asking.answer(items, source, view, "batch", shown_ids, next=None, missing=missing)
@@ -142,7 +142,7 @@ async def get_customers(
 async def _search(asking: Asking, what: str, filters: Search) -> Response:
     about = about_search(what, filters)
     found, after = await asking.resumed(filters.cursor, about)
-    source = _indexed(found)
+    source = indexed(found)
     found_ids = fitting(asking, source, filters, after, filters.limit + 1)
     ids = found_ids[: filters.limit]
     items, shown_ids, view = visible(asking, source, ids)
@@ -155,7 +155,8 @@ def about_search(what: str, filters: Filters) -> str:
     return f"{what}:{filters.model_dump_json(exclude={'limit', 'cursor', 'as_of'})}"
 
 
-def _indexed(source: ReleaseSource) -> IndexSource:
+def indexed(source: ReleaseSource) -> IndexSource:
+    """The source, to search in. Raises ProblemError 404 where the release has no index any more."""
     if isinstance(source, IndexSource):
         return source
     raise ProblemError(404, "no_index_then", "Of that moment single customers can be read, but not searched.")

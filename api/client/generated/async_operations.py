@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.client.answers import AsyncListing
 from api.client.asynchronous import AsyncCaller
@@ -331,3 +331,22 @@ class AsyncClient(AsyncCaller):
     async def list_releases(self) -> models.ReleaseList:
         """Releases that are kept as an index, newest first."""
         return await self._answer(models.ReleaseList, Call("GET", "/v1/releases"))
+
+    async def ask_graphql(
+        self,
+        *,
+        query: str,
+        as_of: datetime | str | None = None,
+        variables: dict[str, Any] | None = None,
+        operation_name: str | None = None,
+    ) -> models.GraphqlAnswer:
+        """GraphQL: what the other routes give, as the same roles may see it, in one answer of one release."""
+        return await self._answer(
+            models.GraphqlAnswer,
+            Call(
+                "POST",
+                "/v1/graphql",
+                query={"as_of": as_of},
+                body={"query": query, "variables": variables, "operationName": operation_name},
+            ),
+        )

@@ -209,6 +209,15 @@ class ExportedCustomer(TypedDict, total=False):
     risk_level: str | None
 
 
+class GraphqlError(TypedDict, total=False):
+    """Why a field, or the query, is refused: `extensions.code`."""
+
+    message: Required[str]
+    extensions: Required[dict[str, Any]]
+    locations: list[dict[str, Any]]
+    path: list[Any]
+
+
 class LivePart(TypedDict, total=False):
     """The newest of its kind, who knows it (`stream` or `release`), and its own time."""
 
@@ -484,6 +493,14 @@ class EventList(TypedDict, total=False):
     data: Required[list[Event]]
     release: Required[Release]
     next: Required[str | None]
+
+
+class GraphqlAnswer(TypedDict, total=False):
+    """What was found; `errors` tell what was refused."""
+
+    data: Required[dict[str, Any] | None]
+    errors: list[GraphqlError]
+    extensions: Required[dict[str, Any]]
 
 
 class LiveCustomer(TypedDict, total=False):

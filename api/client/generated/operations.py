@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.client.answers import Listing
 from api.client.call import Call
@@ -368,3 +368,22 @@ class Client(Caller):
     def list_releases(self) -> models.ReleaseList:
         """Releases that are kept as an index, newest first."""
         return self._answer(models.ReleaseList, Call("GET", "/v1/releases"))
+
+    def ask_graphql(
+        self,
+        *,
+        query: str,
+        as_of: datetime | str | None = None,
+        variables: dict[str, Any] | None = None,
+        operation_name: str | None = None,
+    ) -> models.GraphqlAnswer:
+        """GraphQL: what the other routes give, as the same roles may see it, in one answer of one release."""
+        return self._answer(
+            models.GraphqlAnswer,
+            Call(
+                "POST",
+                "/v1/graphql",
+                query={"as_of": as_of},
+                body={"query": query, "variables": variables, "operationName": operation_name},
+            ),
+        )

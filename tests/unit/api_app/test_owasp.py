@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from c360.settings import Settings
 from tests.unit.api_app.test_answers import DIRECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.unit.api_app.conftest import World
 
 ONE = "/v1/customers/{id}"
@@ -52,6 +55,7 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "list_segments": ("GET", "/v1/segments", None, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
     "list_tables": ("GET", "/v1/tables", None, set(Role)),
     "list_releases": ("GET", "/v1/releases", None, set(Role)),
+    "ask_graphql": ("POST", "/v1/graphql", {"query": "{ release { id } }"}, set(Role)),
 }  # fmt: skip
 """Every operation: how to ask, and the roles that may (the service of these tests has customer:read and table:read)."""
 
@@ -271,8 +275,9 @@ def test_every_answer_is_on_record_before_it_leaves(world: World, keys: dict[Rol
     assert (checked.problems, checked.records >= len(found)) == ((), True)
 
 
-def test_without_a_record_nothing_is_answered(world: World, keys: dict[Role, str]) -> None:
-    path = f"/v1/customers/{consenting(world)}"
+@contextmanager
+def full_disk(world: World) -> Iterator[None]:
+    """The audit log's files are on a disk without space."""
     folder = world.settings.home / "api" / "audit"
     held = [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.resolve().parent == folder.resolve()]
     kept, full = {fd: os.dup(fd) for fd in held}, os.open("/dev/full", os.O_WRONLY)
@@ -280,12 +285,18 @@ def test_without_a_record_nothing_is_answered(world: World, keys: dict[Role, str
     try:
         for fd in held:
             os.dup2(full, fd)
-        answer = world.ask(path, keys[Role.SUPPORT])
+        yield
     finally:
         for fd, copy in kept.items():
             os.dup2(copy, fd)
             os.close(copy)
         os.close(full)
+
+
+def test_without_a_record_nothing_is_answered(world: World, keys: dict[Role, str]) -> None:
+    path = f"/v1/customers/{consenting(world)}"
+    with full_disk(world):
+        answer = world.ask(path, keys[Role.SUPPORT])
     assert answer.status_code == 503
     assert answer.json()["code"] == "audit_unavailable"
     assert "data" not in answer.json()
