@@ -9,13 +9,12 @@ import anyio.to_thread
 import orjson
 from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyHeader, HTTPBearer
-from fastapi.security.utils import get_authorization_scheme_param
 
 from api.answering import ReadyResponse, frame
 from api.describing import as_documented
+from api.identifying import identify
 from api.problem import ProblemError, not_found
 from api.security.audit import MOST_SUBJECTS, Access
-from api.security.errors import CredentialError
 from api.security.principal import Principal
 from api.serving.serving import NoReleaseError, parse_moment
 from api.state import State
@@ -201,58 +200,8 @@ async def admit(request: Request, action: str) -> Asking:
     return found
 
 
-async def identify(request: Request, action: str) -> tuple[Principal, str | None]:
-    """Who asks and, if the request states it, what for; ``action`` is for the record of a refusal.
-
-    Raises CredentialError (nobody) or ProblemError 429 (too fast).
-    """
-    state: State = request.app.state.c360
-    # As Starlette does, of a header given twice the first counts.
-    headers = dict(reversed(request.scope["headers"]))
-    scheme, token = get_authorization_scheme_param(_text(headers, b"authorization"))
-    try:
-        if b"authorization" in headers and b"x-api-key" in headers:
-            raise CredentialError("two_credentials", "send a key or a token, not both")
-        principal = await _principal(
-            state, token if scheme.lower() == "bearer" and token else None, _text(headers, b"x-api-key") or None
-        )
-    except CredentialError:
-        request_id: str = request.scope["state"]["request_id"]
-        client = request.client.host if request.client else ""
-        state.audit.write(Access(request_id, None, action, request.url.path, "denied", client=client))
-        raise
-    spend(state, principal)
-    return principal, _text(headers, b"c360-purpose")
-
-
-def spend(state: State, principal: Principal, cost: float = 1) -> None:
-    """Count as so many requests. Raises ProblemError 429."""
-    wait = state.limits.take(principal.subject, cost)
-    if wait:
-        limited = {"retry-after": str(max(1, round(wait)))}
-        raise ProblemError(429, "too_fast", "You ask more often than you may.", limited)
-
-
 def decided(request: Request, principal: Principal, purpose: str | None, action: str) -> Asking:
     """What the policy says of this caller and action; whether it is yes is for the caller of this to look at."""
     state: State = request.app.state.c360
     decision = state.policy.decide(principal, action, purpose)
     return Asking(state, principal, decision, request, request.scope["state"]["request_id"])
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    return None if value is None else value.decode("latin-1")
-
-
-async def _principal(state: State, token: str | None, key: str | None) -> Principal:
-    if key is not None:
-        return state.keys.check(key)
-    if token is None:
-        raise CredentialError("missing", "send an API key or a token")
-    if token.startswith("c360k_"):
-        return state.keys.check(token)
-    if state.tokens is None:
-        raise CredentialError("tokens_not_accepted", "send an API key")
-    known = state.tokens.known(token)
-    return known if known is not None else await anyio.to_thread.run_sync(state.tokens.verify, token)

@@ -10,6 +10,7 @@ from starlette_compress import CompressMiddleware, add_compress_type
 from api.counting import Counting
 from api.describing import Described
 from api.direct import Direct
+from api.identifying import FAILURES_AT_ONCE, FAILURES_PER_S
 from api.middleware import Around
 from api.paging import Cursors
 from api.presenting import Presenting
@@ -98,6 +99,7 @@ def _start(settings: Settings, security: SecuritySettings, key: bytes) -> State:
         keys=KeyStore(key_path(settings.home)),
         tokens=TokenVerifier(security) if security.jwt_jwks else None,
         limits=RateLimit(security.rate, security.burst),
+        failures=RateLimit(FAILURES_PER_S, FAILURES_AT_ONCE),
         audit=AuditLog(settings.home / "api" / "audit", key, security.audit_fsync, security.audit_fsync_s),
         presenting=Presenting(key),
         cursors=Cursors(key),

@@ -31,6 +31,7 @@ class State:
     keys: KeyStore
     tokens: TokenVerifier | None
     limits: RateLimit
+    failures: RateLimit
     audit: AuditLog
     presenting: Presenting
     cursors: Cursors

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.asking import Asking, Row, may
 from api.describing import AsOf, answers, as_documented
-from api.paging import Cursor, Limit, page
-from api.problem import not_found
+from api.paging import Cursor, Limit
+from api.problem import ProblemError, not_found
 from api.security.policy import Action
 from api.serving.source import IndexSource
 from c360.serving.model import Kind
 
 router = APIRouter()
+MOST_DAYS: dict[Kind, int] = {"sales": 366, "delivery": 3660}
 Products = Annotated[Asking, may(Action.READ_PRODUCTS)]
 Metrics = Annotated[Asking, may(Action.READ_METRICS)]
 Tables = Annotated[Asking, may(Action.READ_TABLES)]
@@ -123,14 +124,16 @@ async def _over_time(asking: Asking, kind: Kind, start: date, end: date) -> Resp
         raise not_found("index of that moment")
     within = records_within(source, kind, start, end)
     view = asking.decision.always
-    items, _ = page(asking.state.presenting.rows(kind, view, within), 0, 100_000)
+    items = asking.state.presenting.rows(kind, view, within)
     return asking.answer(items, source, view.id, kind, next=None)
 
 
 def records_within(source: IndexSource, kind: Kind, start: date, end: date) -> list[Row]:
-    """Records of sales by day or of deliveries by month, from the first to the last day."""
-    found: list[Row] = []
-    for _, records in source.index.rows(kind, after="", most=10_000):
-        found += records
-    column = "order_date" if kind == "sales" else "ship_month"
-    return [row for row in found if start.isoformat() <= row[column] <= end.isoformat()]
+    """Records of sales by day or of deliveries by month, from the first to the last day.
+
+    Raises ProblemError 422 for more days than :data:`MOST_DAYS` has for the kind.
+    """
+    if (end - start).days > MOST_DAYS[kind]:
+        raise ProblemError(422, "too_long", f"Ask for at most {MOST_DAYS[kind]} days at once.")
+    within = source.index.between(kind, start.isoformat(), end.isoformat())
+    return [record for _, records in within for record in records]

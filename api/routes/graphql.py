@@ -10,11 +10,12 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.asking import known, release_asked, release_named, spend
+from api.asking import known, release_asked, release_named
 from api.describing import REPEATABLE, AsOf, as_documented, graphql_answers
 from api.graphql.answering import QueryError, prepare, run
 from api.graphql.limits import COST_PER_REQUEST, Plan
 from api.graphql.reading import Reading
+from api.identifying import spend
 from api.problem import ProblemError
 from api.security.principal import Principal
 from api.serving.source import ReleaseSource

@@ -50,6 +50,7 @@ class Serving:
         self._asked = float("-inf")
         self._scanned: dict[str, ScanSource] = {}
         self._scanned_since = float("-inf")
+        self._damaged: dict[str, float] = {}
         self._lock, self._looking = threading.Lock(), threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="serving", daemon=True)
@@ -150,10 +151,14 @@ class Serving:
         if self._now is not None and self._now.id == name:
             return self._now
         with self._lock:
+            if time.monotonic() - self._damaged.get(name, float("-inf")) < SCANNED_FOR_S:
+                return None
             if name not in self._past:
                 try:
                     found = IndexSource(self._store.open(name))
                 except DamagedIndexError:
+                    # To find that out once more may take a second of reading.
+                    self._damaged[name] = time.monotonic()
                     return None
                 self._past[name] = found
                 self._trim()

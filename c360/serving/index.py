@@ -113,7 +113,19 @@ class Index:
             DamagedIndexError: the bytes of one are not those that were written.
         """
         sql = "SELECT key FROM document WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
-        keys = [row[0] for row in self.select(sql, (kind, after, most))]
+        return self._parsed(kind, sql, (kind, after, most))
+
+    def between(self, kind: Kind, first: str, last: str) -> list[tuple[str, Any]]:
+        """Keys from the first to the last and their documents, parsed, in the order of keys.
+
+        Raises:
+            DamagedIndexError: the bytes of one are not those that were written.
+        """
+        sql = "SELECT key FROM document WHERE kind = ? AND key BETWEEN ? AND ? ORDER BY key"
+        return self._parsed(kind, sql, (kind, first, last))
+
+    def _parsed(self, kind: Kind, sql: str, values: Sequence[Any]) -> list[tuple[str, Any]]:
+        keys = [row[0] for row in self.select(sql, values)]
         return [(key, json.loads(self.document(kind, key) or b"null")) for key in keys]
 
     def select(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

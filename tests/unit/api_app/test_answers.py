@@ -151,6 +151,11 @@ def test_figures_and_products(world: World, keys: dict[Role, str]) -> None:
     days = {date(2025, 1, 3), date(2025, 1, 4), date(2025, 1, 5)}
     wanted = [row for row in world.company.rows["gold.sales_daily"] if row["order_date"] in days]
     assert sorted(answer, key=repr) == sorted(({n: plain(v) for n, v in row.items()} for row in wanted), key=repr)
+    for kind, most in (("sales", 366), ("deliveries", 3660)):
+        for length, status in ((most, 200), (most + 1, 422)):
+            end = date(2025, 1, 1) + timedelta(days=length)
+            answered = world.ask(f"/v1/metrics/{kind}?start=2025-01-01&end={end}", keys[Role.ANALYST])
+            assert answered.status_code == status, answered.text
     products = world.ask("/v1/products?limit=200", keys[Role.SUPPORT]).json()["data"]
     assert [each["product_id"] for each in products] == [f"P{number:05}" for number in range(20)]
     assert world.ask("/v1/products/P00007", keys[Role.SUPPORT]).json()["data"] == products[7]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from api.main import create_app
 from api.security.audit_check import verify
+from api.security.limits import RateLimit
 from api.security.principal import Role
 from c360.errors import SettingsError
 from c360.privacy.keyed import hash_key
@@ -301,3 +303,16 @@ def test_without_a_record_nothing_is_answered(world: World, keys: dict[Role, str
     assert answer.json()["code"] == "audit_unavailable"
     assert "data" not in answer.json()
     assert world.ask(path, keys[Role.SUPPORT]).status_code == 200
+
+
+def test_api4_who_fails_to_log_in_again_and_again_is_slowed_down_before_the_disk_is_full(
+    world: World, keys: dict[Role, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = dataclasses.replace(world.state, failures=RateLimit(0.001, 20))
+    monkeypatch.setattr(world.app.state, "c360", state)
+    before = len(records(world))
+    statuses = [world.ask("/v1/customers/C0000001", f"wrong-{number}").status_code for number in range(50)]
+    assert statuses == [401] * 20 + [429] * 30
+    assert len(records(world)) - before == 20
+    # Whoever has a key is not kept out by them.
+    assert world.ask("/v1/tables", keys[Role.SUPPORT]).status_code == 200
