@@ -45,5 +45,5 @@ class Direct:
             asking = await admit(Request(scope, receive), Action.READ_CUSTOMER)
             response = await one_customer(asking, match[1])
         except (ProblemError, C360Error) as error:
-            response = refusal(error)
+            response = refusal(error, scope["state"]["request_id"])
         await response(scope, receive, send)

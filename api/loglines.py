@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -30,7 +31,7 @@ class JsonLines(logging.Formatter):
             if name in more:
                 found[name] = more[name]
         if record.exc_info:
-            found["error"] = self.formatException(record.exc_info)
+            found["error"] = without_text(record.exc_info[1])
         try:
             return orjson.dumps(found).decode()
         except TypeError:
@@ -38,6 +39,15 @@ class JsonLines(logging.Formatter):
             return orjson.dumps(
                 {**found, "message": ascii(found["message"]), "error": ascii(found.get("error"))}
             ).decode()
+
+
+def without_text(error: BaseException | None) -> str:
+    """Where an exception and its causes came from, and their types. What they say may quote a customer's row."""
+    parts = []
+    while error is not None:
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__qualname__)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nafter\n\n".join(parts)
 
 
 class BlockHandler(logging.Handler):

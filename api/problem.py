@@ -75,11 +75,12 @@ def problem_of(error: Exception) -> ProblemError:
     return ProblemError(500, "internal", "Something went wrong; the log has it under the request's id.")
 
 
-def refusal(error: Exception) -> Response:
+def refusal(error: Exception, request_id: str = "") -> Response:
     """The answer to an exception; what is the service's own fault is logged."""
     problem = problem_of(error)
     if problem.status >= 500:
-        LOG.error("%s %s", problem.code, type(error).__name__, exc_info=error if problem.status == 500 else None)
+        trace = error if problem.status == 500 else None
+        LOG.error("%s %s", problem.code, type(error).__name__, exc_info=trace, extra={"request_id": request_id})
     return problem_response(problem)
 
 
@@ -91,8 +92,8 @@ def _errors(error: RequestValidationError) -> list[dict[str, str]]:
 def add_problems(app: FastAPI) -> None:
     """Answer every exception with its problem."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return refusal(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        return refusal(error, request.scope.get("state", {}).get("request_id", ""))
 
     for kind in (ProblemError, C360Error, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
