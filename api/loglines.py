@@ -11,12 +11,14 @@ from typing import TextIO
 
 import orjson
 
+from api.spans import IDS
+
 BLOCK = 64 * 1024
 LATEST_S = 0.2
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, logger, message, and what the record brings of a request."""
+    """Time, level, logger, message, what the record brings of a request, and the span within which it was written."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -30,6 +32,9 @@ class JsonLines(logging.Formatter):
         for name in ("request_id", "ms"):
             if name in more:
                 found[name] = more[name]
+        span = IDS.get()
+        if span is not None:
+            found["trace_id"], found["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
         if record.exc_info:
             found["error"] = without_text(record.exc_info[1])
         try:

@@ -25,7 +25,10 @@ from api.security.settings import SecuritySettings
 from api.security.tokens import TokenVerifier
 from api.serving.serving import Serving
 from api.serving.windows import StreamWindows
+from api.spans import Spans
 from api.state import State
+from api.steps import Steps
+from api.tracing import Tracing, tracing_of
 from c360.live.store import LiveReader
 from c360.privacy.keyed import hash_key
 from c360.settings import Settings
@@ -35,28 +38,38 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from fastapi.routing import APIRoute
+    from fastapi.telemetry import TelemetryConfig
 
 DESCRIPTION = "Every customer's story, now or as of any moment. What you see follows from your roles."
+# It would put paths and query strings, and texts of exceptions, into whatever collector it finds; see api.spans.
+OWN_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def create_app(settings: Settings | None = None, security: SecuritySettings | None = None) -> FastAPI:
-    """The API over the lake of ``settings`` (by default of the environment).
+def create_app(
+    settings: Settings | None = None, security: SecuritySettings | None = None, tracing: Tracing | None = None
+) -> FastAPI:
+    """The API over the lake of ``settings``, traced by ``tracing`` (all by default of the environment).
 
     Raises SettingsError for settings that may not be used, such as a default secret outside the local profile.
     """
     settings, security = settings or Settings(), security or SecuritySettings()
     refuse_default_secrets(settings)
     key, counting = hash_key(settings), Counting()
+    tracing = tracing or tracing_of()
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         state = _start(settings, security, key)
         counting.follow(state.serving)
+        if tracing is not None:
+            Steps(tracing.tracer).add(state)
         app.state.c360, app.state.counting = state, counting
         try:
             yield
         finally:
             state.close()
+            if tracing is not None:
+                tracing.close()
 
     app = Described(
         title="Customer 360",
@@ -67,6 +80,7 @@ def create_app(settings: Settings | None = None, security: SecuritySettings | No
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         generate_unique_id_function=_operation_id,
+        telemetry=OWN_TELEMETRY,
     )
     add_problems(app)
     for router in (export.router, search.router, customers.router, live.router, catalogue.router, graphql.router):
@@ -79,6 +93,8 @@ def create_app(settings: Settings | None = None, security: SecuritySettings | No
     app.add_middleware(CompressMiddleware, minimum_size=2000, brotli=False)
     app.add_middleware(Direct)
     app.add_middleware(Around, counting=counting)
+    if tracing is not None:
+        app.add_middleware(Spans, tracer=tracing.tracer)
     return app
 
 

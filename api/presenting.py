@@ -16,7 +16,7 @@ EXPORT_TOKENS = frozenset({"customer_id", "customer_sk"})
 """Columns that are tokenised for some although they carry no classification."""
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from api.security.decision import View
     from c360.serving.model import Kind
@@ -61,6 +61,10 @@ class Presenting:
             found = row_presenter(event_columns(topic), view.presentations, view.column_overrides, self._tokens)
             self._made[topic, view.id] = found
         return found
+
+    def each(self, kind: Kind, rows: Sequence[tuple[Mapping[str, object], View]]) -> list[dict[str, object]]:
+        """Each row under its own view."""
+        return [self.show(kind, view)(row) for row, view in rows]
 
     def rows(self, kind: Kind, view: View, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
         """All rows under the view."""

@@ -182,12 +182,8 @@ def fitting(asking: Asking, source: IndexSource, filters: Filters, after: str, m
 
 def visible(asking: Asking, source: IndexSource, ids: list[str]) -> tuple[list[Row], list[str], str]:
     """The customers among ``ids`` that may be seen, as they may be; their ids; the views used."""
-    items, shown_ids, views = [], [], set()
-    for customer_id in ids:
-        row = source.one("customer", customer_id)
-        view = None if row is None else asking.decision.view_of(row)
-        if row is not None and view is not None:
-            items.append(asking.state.presenting.show("customer", view)(row))
-            shown_ids.append(customer_id)
-            views.add(view.id)
-    return items, shown_ids, "; ".join(sorted(views))
+    rows = [(row, asking.decision.view_of(row)) for row in source.some("customer", ids)]
+    seen = [(row, view) for row, view in rows if view is not None]
+    items = asking.state.presenting.each("customer", seen)
+    views = {view.id for _, view in seen}
+    return items, [row["customer_id"] for row, _ in seen], "; ".join(sorted(views))

@@ -11,6 +11,8 @@ from c360.contracts import get_contract
 from c360.serving.model import SOURCES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from c360.lakehouse import Lakehouse
     from c360.serving.index import Index
     from c360.serving.model import Kind
@@ -57,6 +59,11 @@ class IndexSource:
         """See :class:`ReleaseSource`."""
         body = self.index.document(kind, key)
         return [] if body is None else orjson.loads(body)
+
+    def some(self, kind: Kind, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of those documents that there are, in the order of their keys as given."""
+        found = [self.one(kind, key) for key in keys]
+        return [row for row in found if row is not None]
 
 
 class ScanSource:

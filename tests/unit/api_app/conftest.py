@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from api.state import State
+    from api.tracing import Tracing
     from c360.settings import Settings
 
 PURPOSES = {Role.MARKETING: ["marketing"], Role.PRIVACY: ["privacy"]}
@@ -37,7 +39,7 @@ SCOPES = ["customer:read", "table:read"]
 class World:
     """A running API and the rows that it should know. Direct identifiers are unlike anything else in an answer."""
 
-    def __init__(self, settings: Settings, lake: Lakehouse) -> None:
+    def __init__(self, settings: Settings, lake: Lakehouse, tracing: Tracing | None = None) -> None:
         self.settings, self.lake = settings, lake
         self.company = Company(lake, customers=40)
         for number, row in enumerate(self.customers):
@@ -51,7 +53,7 @@ class World:
                 row[column] = f"version-{column}~{number:03}"
         self.store = Store(settings.serving_dir)
         self.publish()
-        self.app = create_app(settings, SecuritySettings(jwt_jwks=None))
+        self.app = create_app(settings, SecuritySettings(jwt_jwks=None), tracing)
         self.client = TestClient(self.app, raise_server_exceptions=False)
 
     @property
@@ -99,21 +101,30 @@ def keys(world: World) -> dict[Role, str]:
 @pytest.fixture(scope="module")
 def server(world: World) -> Iterator[dict[str, str]]:
     """A process that serves the same lake on ``C360_API_PORT`` of this environment, in which commands find it."""
+    with serving(world.settings) as (own, _, _):
+        yield own
+
+
+@contextmanager
+def serving(settings: Settings, **given: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[bytes], Path]]:
+    """The API as a process: its environment, with what is ``given`` for it, the process, and the file of its log."""
     root = Path(__file__).parents[3]
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("C360_", "OTEL_"))}
     own |= {
-        "C360_HOME": str(world.settings.home),
+        "C360_HOME": str(settings.home),
         "C360_API_PORT": str(port),
         "PATH": f"{Path(sys.executable).parent}:{own['PATH']}",
+        **given,
     }
-    with (world.settings.home / "server.log").open("wb") as log:
+    path = settings.home / f"server-{port}.log"
+    with path.open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "api"], cwd=root, env=own, stdout=log, stderr=log)
         try:
             _await(f"http://127.0.0.1:{port}/readyz", process)
-            yield own
+            yield own, process, path
         finally:
             process.terminate()
             process.wait(30)
