@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 
 from c360.settings import Settings
 
+pytest_plugins = ["tests.leaks.plugin"]
 # The same examples each time: a run speaks of the change, and not of chance. TEST_RANDOM=1 looks for others.
 hypothesis_settings.register_profile("repeatable", derandomize=True)
 if not os.environ.get("TEST_RANDOM"):

@@ -14,6 +14,7 @@ import pytest
 from c360.settings import Settings
 from tests.conftest import free_port
 from tests.faulty import files_up_to
+from tests.leaks.sentinel import SENTINEL
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "c360_assets.demo", "--no-ui", "--daily-batches", "10"]
@@ -58,7 +59,10 @@ def rivals(environment: dict[str, str], without_space: tuple[Done, list[str]]) -
 
 @pytest.fixture(scope="session")
 def demo(environment: dict[str, str], rivals: list[Done]) -> tuple[Path, Done]:
-    return Path(environment["C360_HOME"]), rivals[-1]
+    home = Path(environment["C360_HOME"])
+    # Its API has asked and answered, and is gone: what it wrote is searched at the end of this test.
+    SENTINEL.watch(home, log=home / "logs" / "api.log")
+    return home, rivals[-1]
 
 
 def run(command: list[str], environment: dict[str, str]) -> Done:

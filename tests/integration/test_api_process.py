@@ -25,6 +25,7 @@ from c360.serving.release import release
 from c360.serving.store import Store
 from c360.settings import Settings
 from tests.conftest import free_port
+from tests.leaks.sentinel import SENTINEL
 from tests.unit.engines.engine_specs import eventually, gone, tagged
 from tests.unit.serving.company import Company
 
@@ -44,12 +45,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         store = Store(settings.serving_dir)
         store.serve(store.build(lake, found, hash_key(settings)).release)
     stack = Stack(settings)
-    stack.up("api")
-    try:
-        yield stack
-    finally:
-        left = tagged(settings)
-        stack.down()
+    with SENTINEL.watching(settings.home, settings.home / "logs" / "api.log"):
+        stack.up("api")
+        try:
+            yield stack
+        finally:
+            left = tagged(settings)
+            stack.down()
     assert [process for process in left if not gone(process.pid)] == []
 
 
@@ -61,6 +63,7 @@ class Load:
 
     def __init__(self, stack: Stack, key: str, retries: int) -> None:
         self.address = f"http://127.0.0.1:{stack.settings.api_port}"
+        self.home = stack.settings.home
         self.key, self.retries, self.answered, self.wrong = key, retries, list[str](), list[str]()
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(4)]
@@ -85,6 +88,8 @@ class Load:
 
         def heard(answer: httpx2.Response) -> None:
             ids[0] = answer.headers["x-request-id"]
+            answer.read()
+            SENTINEL.received(self.home, answer)
             if answer.status_code != 200:
                 self.wrong.append(str(answer.status_code))
 
@@ -126,6 +131,7 @@ class Watch:
     def __init__(self, stack: Stack, key: str) -> None:
         self.address, self.key = f"http://127.0.0.1:{stack.settings.api_port}/v1/", key
         self.failed, self.asked = list[str](), 0
+        self.home = stack.settings.home
         self.numbers: dict[str, set[str]] = {}
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._ask, args=(path,)) for path in self.PATHS]
@@ -149,6 +155,7 @@ class Watch:
                     self.failed.append(f"{path} {error!r}")
                     continue
                 self.asked += 1
+                SENTINEL.received(self.home, answer)
                 if answer.status_code != 200:
                     self.failed.append(f"{path} {answer.status_code} {answer.text}")
                     continue

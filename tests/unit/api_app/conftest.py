@@ -23,6 +23,7 @@ from c360.privacy.keyed import hash_key
 from c360.serving.model import TABLES
 from c360.serving.release import release
 from c360.serving.store import Store
+from tests.leaks.sentinel import SENTINEL
 from tests.unit.serving.company import Company
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def serving(settings: Settings, **given: str) -> Iterator[tuple[dict[str, str], 
         **given,
     }
     path = settings.home / f"server-{port}.log"
-    with path.open("wb") as log:
+    with SENTINEL.watching(settings.home, path), path.open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "api"], cwd=root, env=own, stdout=log, stderr=log)
         try:
             _await(f"http://127.0.0.1:{port}/readyz", process)

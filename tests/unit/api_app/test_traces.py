@@ -90,7 +90,7 @@ def log_lines() -> Iterator[list[dict[str, Any]]]:
 @pytest.mark.parametrize("query", ["", f"?{OTHER_WAY}", "?as_of=now"])
 def test_a_customer_is_read_in_the_same_steps_on_every_way(traced: Traced, query: str) -> None:
     release = traced.world.state.serving.now().id
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     assert traced.ask(f"/v1/customers/{consenting(traced.world)}{query.replace('now', now)}").status_code == 200
     top, below = traced.tree()
     assert top.name == "GET /v1/customers/{customer_id}"

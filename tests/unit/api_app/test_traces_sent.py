@@ -17,6 +17,7 @@ import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from api.security.principal import Role
+from tests.leaks.sentinel import SENTINEL
 from tests.unit.api_app.conftest import serving
 from tests.unit.api_app.test_traces import STEPS
 
@@ -46,6 +47,8 @@ class Collector:
             for scope in resource.scope_spans:
                 self.scopes.add(scope.scope.name)
                 self.spans += scope.spans
+                for span in scope.spans:
+                    SENTINEL.span(span.name, str(span))
 
 
 @contextmanager
@@ -84,7 +87,10 @@ def load(world: World, own: dict[str, str]) -> list[httpx.Response]:
         httpx.Client(base_url=address, headers={"x-api-key": world.key(Role.SUPPORT)}) as client,
         ThreadPoolExecutor(4) as pool,
     ):
-        return list(pool.map(client.get, paths))
+        answers = list(pool.map(client.get, paths))
+    for answer in answers:
+        SENTINEL.received(world.settings.home, answer)
+    return answers
 
 
 def test_a_collector_receives_each_request_once_and_whole(world: World) -> None:

@@ -1,0 +1,1 @@
+"""What the service says in any test is searched for people: answers, the log, spans, the audit log."""
