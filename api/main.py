@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def create_app(
             state.close()
             if tracing is not None:
                 tracing.close()
+            for handler in logging.getLogger().handlers:
+                handler.flush()  # the signal that stops the process ends it after this, before anything else is written
 
     app = Described(
         title="Customer 360",
