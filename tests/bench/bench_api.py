@@ -5,15 +5,19 @@
 A temporary home gets three releases of made-up customers. The oldest has no index, the second is built in full and
 served, the third changes 1% of the customers. The server is held on one core and the load on another (where there are
 two); security, masking, audit and its log are on, only the rate limit is set high. Beside it answers a plain service
-(:mod:`tests.bench.api_plain`). CPU µs are those of the server for
-each answer; ``own_mb`` is its resident memory without the pages of the index that the system keeps for it.
+(:mod:`tests.bench.api_plain`). CPU µs are those of the server for each answer; ``own_mb`` is its resident memory
+without the pages of the index that the system keeps for it.
+
+    python -m tests.bench.bench_api --customers 100000 --peers --wrk
+
+asks the same customers of this API, of the plain service and of Feast (over SQLite, and over Redis if there is a
+redis-server), in turn, and prints one table of medians (:mod:`tests.bench.api_peers`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import socket
@@ -21,13 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
 
 from api.security.principal import Role
 from api.security.secrets import demo_keys
@@ -39,15 +40,18 @@ from c360.serving.store import Store
 from c360.settings import Settings
 from tests.bench import api_plain
 from tests.bench.api_company import Crowd
+from tests.bench.api_feast import Feast
 from tests.bench.api_load import LOOPBACK, closed, get, opened, post
+from tests.bench.api_peers import Plan, compare
+from tests.bench.api_services import api_server, feasts, ours, plain_server
+from tests.bench.api_wrk import wrk
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.bench.api_load import Loaded
-
-CORES = sorted(os.sched_getaffinity(0))
+    from tests.bench.api_server import Server
 
 
 def main() -> None:
@@ -57,13 +61,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=1_000)
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement of a single customer")
+    parser.add_argument("--peers", action="store_true", help="instead: beside a plain service and Feast, one table")
+    parser.add_argument("--asked", type=int, help="with --peers: of how many customers, who alone are in Feast")
+    parser.add_argument("--wrk", action="store_true", help="with --peers: the closed loop by wrk, too")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.build:
         _build(options.build)
         return
+    if options.wrk:
+        wrk()
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
-        _measure(Path(folder), options)
+        (_measure_peers if options.peers else _measure)(Path(folder), options)
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> None:
@@ -81,7 +90,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
         path = "/v1/customers/{}".format
         single, seconds, rate, rounds = partial(_many, options.customers), options.seconds, options.rate, options.rounds
         port = free_port()
-        with _running(["-m", "api"], port, "/readyz", settings.home) as server:
+        with api_server(settings, port) as server:
             for role in (Role.SUPPORT, Role.ANALYST):
                 asks = single(partial(_customer, keys[role]))
                 closed(port, asks, 1)
@@ -103,13 +112,26 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
             _load("as of, by scan, closed", server, lambda: closed(port, scanned, seconds, 1))
         port = free_port()
         plain = single(lambda name: get(f"/customers/{name}"))
-        with _running(
-            ["-m", "tests.bench.api_plain", str(folder / "plain.sqlite")], port, "/customers/C0000001", folder
-        ) as server:
+        with plain_server(folder, port) as server:
             closed(port, plain, 1)
             for _ in range(rounds):
                 _load("plain service, closed", server, lambda: closed(port, plain, seconds))
                 _load("plain service, fixed rate", server, lambda: opened(port, plain, seconds, rate))
+
+
+def _measure_peers(folder: Path, options: argparse.Namespace) -> None:
+    asked, settings, feast = options.asked or options.customers, Settings(home=folder / "home"), Feast(folder)
+    with Lakehouse(settings) as lake:
+        crowd = Crowd(lake, options.customers, options.each)
+    built = _build_apart(settings.home)
+    _show("index, full", built)
+    Store(settings.serving_dir).serve(built["release"])
+    api_plain.fill(folder / "plain.sqlite", crowd.customers)
+    rows = api_plain.flat(crowd.customers)[:asked]
+    plan = Plan(asked, options.seconds, options.rate, options.rounds, options.wrk, folder)
+    with ExitStack() as started:
+        services = [*ours(started, settings, folder), *feasts(started, feast, rows, plan, _show)]
+        print(compare(services, plan, rows, _show), flush=True)
 
 
 def _two(lake: Lakehouse) -> list[str]:
@@ -135,51 +157,8 @@ def _batches(customers: int, key: str) -> Iterator[bytes]:
         yield post("/v1/customers/batch", json.dumps({"ids": ids}).encode(), key)
 
 
-@contextmanager
-def _running(command: list[str], port: int, path: str, home: Path) -> Iterator[psutil.Process]:
-    """A server in a process of its own, on the first core; this process moves to the last."""
-    environment = os.environ | {
-        "C360_HOME": str(home), "C360_API_PORT": str(port), "C360_API_RATE": "1e9", "C360_API_BURST": "1000000000",
-    }  # fmt: skip
-    arguments = command if command[-1] == "api" else [*command, str(port)]
-    os.sched_setaffinity(0, CORES[:1])
-    with (home / "server.log").open("w", encoding="utf-8") as log:
-        child = subprocess.Popen([sys.executable, *arguments], env=environment, stderr=log)
-        os.sched_setaffinity(0, CORES[-1:])
-        try:
-            until = time.monotonic() + 120
-            while not _answers(port, path):
-                if child.poll() is not None or time.monotonic() > until:
-                    raise SystemExit(f"the server did not start: {(home / 'server.log').read_text()[-2000:]}")
-                time.sleep(0.1)
-            yield psutil.Process(child.pid)
-        finally:
-            os.sched_setaffinity(0, CORES)
-            child.terminate()
-            child.wait(30)
-
-
-def _answers(port: int, path: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}{path}", timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def _load(what: str, server: psutil.Process, run: Callable[[], Loaded]) -> None:
-    before = server.cpu_times()
-    found = run()
-    after = server.cpu_times()
-    used = after.user + after.system - before.user - before.system
-    memory = server.memory_info()
-    more = {
-        "cpu_us": round(used / len(found.ms) * 1e6, 1),
-        "rss_mb": memory.rss >> 20,
-        "own_mb": (memory.rss - memory.shared) >> 20,
-        "load": round(os.getloadavg()[0], 1),
-    }
-    _show(what, found.figures() | more)
+def _load(what: str, server: Server, run: Callable[[], Loaded]) -> None:
+    _show(what, server.measure(run))
 
 
 def _switch(store: Store, name: str, port: int, ask: bytes) -> float:
