@@ -12,7 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from api.answering import ReadyResponse, frame
 from api.describing import as_documented
-from api.identifying import identify
+from api.identifying import client_of, identify
 from api.problem import ProblemError, not_found
 from api.security.audit import MOST_SUBJECTS, Access
 from api.security.principal import Principal
@@ -52,7 +52,7 @@ class Asking:
         fields: tuple[str, ...] = (),
     ) -> None:
         """Put it on record. Raises AuditError, and then nothing may be answered."""
-        client = self.request.client.host if self.request.client else ""
+        client = client_of(self.request)
         parts = [tuple(subjects[i : i + MOST_SUBJECTS]) for i in range(0, len(subjects), MOST_SUBJECTS)] or [()]
         for part in parts:
             self.state.audit.write(
@@ -121,7 +121,7 @@ class Asking:
         """``data`` of a release, on record before it leaves; 304 where the caller has it already."""
         self.note("permitted", resource, subjects, view)
         ready = frame(source, view)
-        held = self.request.headers.get("if-none-match")
+        held = _header(self.request, b"if-none-match")
         if held is not None and ready.etag in {tag.strip() for tag in held.split(",")}:
             return ReadyResponse(304, ready.headers, None)
         body = orjson.dumps({"data": data, "release": ready.release, **members}, option=orjson.OPT_UTC_Z)
@@ -205,3 +205,11 @@ def decided(request: Request, principal: Principal, purpose: str | None, action:
     state: State = request.app.state.c360
     decision = state.policy.decide(principal, action, purpose)
     return Asking(state, principal, decision, request, request.scope["state"]["request_id"])
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    """The first header of that name; read from the scope, for Starlette searches it by slower means."""
+    for given, value in request.scope["headers"]:
+        if given == name:
+            return str(value, "latin-1")
+    return None

@@ -38,7 +38,7 @@ async def identify(request: Request, action: str) -> tuple[Principal, str | None
         )
     except CredentialError:
         request_id: str = request.scope["state"]["request_id"]
-        client = request.client.host if request.client else ""
+        client = client_of(request)
         # Each is on record: without a limit strangers could fill the disk, and then nobody is answered.
         _slower(state.failures.take(client), "You have failed to say who you are too often.")
         state.audit.write(Access(request_id, None, action, request.url.path, "denied", client=client))
@@ -55,6 +55,12 @@ def spend(state: State, principal: Principal, cost: float = 1) -> None:
 def _slower(wait: float, says: str) -> None:
     if wait:
         raise ProblemError(429, "too_fast", says, {"retry-after": str(max(1, round(wait)))})
+
+
+def client_of(request: Request) -> str:
+    """The caller's address; read from the scope, for Starlette makes a tuple of names of it each time."""
+    client = request.scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:

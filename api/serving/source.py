@@ -51,7 +51,11 @@ class IndexSource:
         """See :class:`ReleaseSource`."""
         if kind == "customer":
             found = self.index.customer(key)
-            return None if found is None else orjson.loads(found[0]) | {"recency_days": found[1]}
+            if found is None:
+                return None
+            row: dict[str, Any] = orjson.loads(found[0])
+            row["recency_days"] = found[1]
+            return row
         body = self.index.document(kind, key)
         return None if body is None else orjson.loads(body)
 
