@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from api.deadlines import Deadlines
 from api.problem import ProblemError, problem_response
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class Around:
     """Pure ASGI: Starlette's own middleware class costs a task and two queues per request."""
 
     def __init__(self, app: ASGIApp, counting: Counting) -> None:
-        self._app, self._counting = app, counting
+        self._app, self._counting, self._deadlines = app, counting, Deadlines(MOST_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; anything else passes."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, started, clock = time.perf_counter(), 500, False, asyncio.timeout(None)
+        began, status, started, clock = time.perf_counter(), 500, False, self._deadlines.begin()
         given, length = b"", b""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
@@ -70,15 +70,14 @@ class Around:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                if not clock.expired():
-                    clock.reschedule(None)  # a stream may last as long as its reader reads
+                self._deadlines.let_off(clock)  # a stream may last as long as its reader reads
                 policy = (b"content-security-policy", POLICIES.get(scope["path"], CLOSED))
                 own = (b"x-request-id", request_id.encode())
                 message = {**message, "headers": [*message["headers"], own, policy, *HEADERS]}
             await send(message)
 
         try:
-            async with asyncio.timeout(MOST_SECONDS) as clock:
+            async with clock:
                 if length and (not length.isdigit() or int(length) > MOST_BODY):
                     await problem_response(_too_large())(scope, receive, dressed)
                 else:
@@ -88,6 +87,7 @@ class Around:
                 problem = ProblemError(503, "too_slow", "The answer took too long.", {"retry-after": "5"})
                 await problem_response(problem)(scope, receive, dressed)
         finally:
+            self._deadlines.let_off(clock)
             route = self._route(scope)
             seconds = time.perf_counter() - began
             self._counting.request(scope["method"], route, status, seconds)
