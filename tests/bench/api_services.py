@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,13 +43,17 @@ def plain_server(folder: Path, port: int) -> AbstractContextManager[Server]:
     return running(command, port, "/customers/C0000001", folder, {})
 
 
-def ours(started: ExitStack, settings: Settings, folder: Path) -> Iterator[Service]:
-    """This API for two roles, and the plain service; they end with ``started``."""
+def ours(started: ExitStack, settings: Settings, plan: Plan, show: Callable[[str, object], None]) -> Iterator[Service]:
+    """This API for two roles, and the plain service; they end with ``started``. Shows what reading costs inside."""
+    command = [sys.executable, "-m", "tests.bench.api_inside", str(settings.home), str(plan.customers)]
+    for line in subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines():
+        for what, figures in json.loads(line).items():
+            show(f"this API, {what}", figures)
     keys, server = demo_keys(settings), started.enter_context(api_server(settings, free_port()))
     for role, says in SHOWN.items():
         one, many = partial(_one, keys[role], "/v1"), partial(_many, keys[role], "/v1")
         yield Service(f"this API, {says}", server, one, many, _data, role is Role.PRIVACY)
-    server = started.enter_context(plain_server(folder, free_port()))
+    server = started.enter_context(plain_server(plan.folder, free_port()))
     yield Service("FastAPI, pydantic, SQLite", server, partial(_one, "", ""), partial(_many, "", ""), _listed)
 
 

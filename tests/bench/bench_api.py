@@ -130,7 +130,7 @@ def _measure_peers(folder: Path, options: argparse.Namespace) -> None:
     rows = api_plain.flat(crowd.customers)[:asked]
     plan = Plan(asked, options.seconds, options.rate, options.rounds, options.wrk, folder)
     with ExitStack() as started:
-        services = [*ours(started, settings, folder), *feasts(started, feast, rows, plan, _show)]
+        services = [*ours(started, settings, plan, _show), *feasts(started, feast, rows, plan, _show)]
         print(compare(services, plan, rows, _show), flush=True)
 
 
