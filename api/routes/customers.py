@@ -61,8 +61,8 @@ async def get_customer_timeline(
 
     async def happened(source: ReleaseSource, view: View) -> list[Row]:
         found = {kind: await asking.read(source, source.many, kind, customer_id) for kind, _ in TIMES}
-        shows = {kind: asking.state.presenting.show(kind, view) for kind in found}
-        return [{"at": at, "kind": kind, "record": shows[kind](record)} for at, kind, record in in_order(found)]
+        shown = {kind: asking.state.presenting.rows(kind, view, records) for kind, records in found.items()}
+        return [{"at": at, "kind": kind, "record": record} for at, kind, record in in_order(found, shown)]
 
     as_documented(as_of)
     return await _list(asking, customer_id, "timeline", limit, cursor, happened)
@@ -83,11 +83,14 @@ async def get_customer_segment_history(
     return await _list(asking, customer_id, "segment-history", limit, cursor, spells)
 
 
-def in_order(found: Mapping[Kind, list[Row]]) -> list[tuple[str | None, Kind, Row]]:
-    """When, what and the record of all that happened, newest first."""
+def in_order(
+    found: Mapping[Kind, list[Row]], shown: Mapping[Kind, list[Row]] | None = None
+) -> list[tuple[str | None, Kind, Row]]:
+    """When, what and the record of all that happened, newest first; records as in ``shown``, if it is given."""
     every: list[tuple[str | None, Kind, Row]] = []
     for kind, when in TIMES:
-        every += [(record[when], kind, record) for record in found[kind]]
+        rows = zip(found[kind], (shown or found)[kind], strict=True)
+        every += [(record[when], kind, row) for record, row in rows]
     return sorted(every, key=lambda each: (each[0] or "", each[1]), reverse=True)
 
 

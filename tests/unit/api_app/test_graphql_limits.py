@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
+from api.deadlines import Deadlines
 from api.graphql.limits import COST_PER_REQUEST, LIMITS
+from api.middleware import Around
 from api.security.principal import Role
 from tests.unit.api_app.test_answers import DIRECT
 from tests.unit.api_app.test_guide import GUIDE
@@ -287,7 +289,10 @@ def test_api4_who_reads_too_long_is_told_so_and_the_reading_ends(
         return dict(world.customers[0])
 
     monkeypatch.setattr(source, "one", one, raising=False)
-    monkeypatch.setattr("api.middleware.MOST_SECONDS", 0.5)
+    around: Any = world.app.middleware_stack
+    while not isinstance(around, Around):
+        around = around.app
+    monkeypatch.setattr(around, "_deadlines", Deadlines(0.5))
     monkeypatch.setattr("api.graphql.reading.MOST_SECONDS", 0.5)
     text = "{ " + " ".join(f'a{n}: customer(id: "C0000000") {{ segment }}' for n in range(20)) + " }"
     began = time.monotonic()
