@@ -18,6 +18,8 @@ from c360.lakehouse import Lakehouse
 from c360.settings import Settings
 from tests.e2e.conftest import ROOT, Done
 from tests.e2e.gold_as_seen import GoldAsSeen
+from tests.leaks.rights import Asker
+from tests.leaks.sentinel import SENTINEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,8 @@ def keys(environment: dict[str, str], demo: tuple[Path, Done]) -> dict[str, str]
     command = [sys.executable, "-m", "c360.cli", "api", "demo-keys", "--json"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
+    for role, key in found.items():
+        SENTINEL.askers[key] = Asker(frozenset({role}), None, frozenset({"marketing", "privacy"}))
     return found
 
 
@@ -102,6 +106,7 @@ def test_customers_and_their_orders_are_what_duckdb_reads_in_the_tables(
                 asked = {"headers": {"x-api-key": keys[role]}, "params": {"as_of": moment.at.isoformat()}}
                 for number, customer in enumerate(wanted):
                     answer = client.get(f"{root}/{customer}", **asked)  # type: ignore[arg-type]
+                    SENTINEL.received(stack.settings.home, answer)
                     row = rows.get(customer)
                     assert answer.status_code == (404 if row is None else 200), (customer, role, answer.text)
                     if row is None:
@@ -110,6 +115,7 @@ def test_customers_and_their_orders_are_what_duckdb_reads_in_the_tables(
                     assert answer.json()["data"] == row
                     if number % 20 == 0:
                         answer = client.get(f"{root}/{customer}/orders", **asked)  # type: ignore[arg-type]
+                        SENTINEL.received(stack.settings.home, answer)
                         assert answer.json()["data"] == orders.get(customer, [])[:50]
     # Of a thousand customers some are in no release yet, and about half have consented to no marketing.
     assert compared > len(wanted) * len(moments) * len(ROLES) / 2
