@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     kafka_port: int = Field(default=9092, ge=1024, le=65535)
     kafka_controller_port: int = Field(default=9093, ge=1024, le=65535)
     kafka_memory: str = Field(default="512m", pattern=r"^\d+[mg]$")
+    postgres_port: int = Field(default=5432, ge=1024, le=65535)
+    connect_url: str | None = None
+    connect_port: int = Field(default=8082, ge=1024, le=65535)
+    connect_memory: str = Field(default="384m", pattern=r"^\d+[mg]$")
     registry_url: str | None = None
     registry_port: int = Field(default=8080, ge=1024, le=65535)
     registry_admin_port: int = Field(default=9000, ge=1024, le=65535)
@@ -168,6 +172,11 @@ class Settings(BaseSettings):
     def kafka_servers(self) -> str:
         """Bootstrap servers for Kafka clients: ``C360_KAFKA_BOOTSTRAP``, else the broker of this machine."""
         return self.kafka_bootstrap or f"{LOOPBACK}:{self.kafka_port}"
+
+    @property
+    def connect_address(self) -> str:
+        """Base address of Kafka Connect's REST API."""
+        return self.connect_url or f"http://{LOOPBACK}:{self.connect_port}"
 
     @property
     def registry_address(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 jars_app = typer.Typer(help="Jars that the engines need: pinned in jars.lock, cached per user.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster, kafka, registry, flink")]
+Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster, kafka, registry, flink, postgres, connect")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -1,13 +1,13 @@
 """Stands between the command that starts an engine and the engine, so that neither can leave the other behind.
 
 Run as a script with the standard library only (it must start in milliseconds and stay small):
-``python -I -S guard.py PARENT_PID GRACE_SECONDS LOG -- COMMAND…``
+``python -I -S guard.py PARENT_PID GRACE_SECONDS STOP_SIGNAL LOG -- COMMAND…``
 
 * It resets signal dispositions: a shell leaves SIGINT ignored in a job started with ``&``, and engines inherit that.
 * It starts the command in a process group of its own and prints its pid, or the reason why it cannot be started.
 * Standard input is a pipe from the parent. A byte on it means "released: live on without me". End of file before that,
   or a new parent pid, means that the parent is gone, however it died: the group is ended.
-* On SIGTERM or SIGINT it ends the group: TERM, wait, KILL.
+* On SIGTERM or SIGINT it ends the group: the stop signal (mostly TERM), wait, KILL.
 * On Linux the kernel kills the engine if the guard itself is killed.
 """
 
@@ -71,8 +71,8 @@ def _signal_group(group: int, number: int) -> bool:
     return True
 
 
-def _end(child: subprocess.Popen[bytes], grace: float) -> None:
-    _signal_group(child.pid, signal.SIGTERM)
+def _end(child: subprocess.Popen[bytes], grace: float, number: int) -> None:
+    _signal_group(child.pid, number)
     deadline = time.monotonic() + grace
     while time.monotonic() < deadline:
         child.poll()
@@ -93,7 +93,8 @@ def _parent_gone(parent: int) -> bool | None:
 
 def main(arguments: list[str]) -> int:
     """Guard one command; returns its exit code."""
-    parent, grace, log, command = int(arguments[0]), float(arguments[1]), arguments[2], arguments[4:]
+    parent, grace, ending, log = int(arguments[0]), float(arguments[1]), int(arguments[2]), arguments[3]
+    command = arguments[5:]
     try:
         child = _start(command, log)
     except OSError as error:
@@ -110,7 +111,7 @@ def main(arguments: list[str]) -> int:
             gone = _parent_gone(parent)
         else:
             time.sleep(POLL)
-    _end(child, grace)
+    _end(child, grace, ending)
     return child.returncode or 0
 
 

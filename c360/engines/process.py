@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ class EngineSpec:
     ``ready`` returns None when the process serves, or the reason why not yet. ``prepare`` runs before the start, under
     the stack's lock (fetching jars, writing configuration). ``env`` is laid over the environment; None removes a
     variable. ``port`` is the one that clients ask; ``more_ports`` are further ones it listens on, by setting.
-    Times are in seconds.
+    ``stop_signal`` asks it to end. Times are in seconds.
     """
 
     name: str
@@ -54,6 +55,7 @@ class EngineSpec:
     prepare: Callable[[], None] = lambda: None
     start_timeout: float = 120.0
     grace: float = 10.0
+    stop_signal: int = signal.SIGTERM
 
     def all_ports(self) -> dict[str, int]:
         """Every port that the process listens on, by the setting that names it."""
@@ -86,7 +88,8 @@ class ManagedProcess:
             raise EngineError(f"{error.filename} cannot be written ({error.strerror})", "set C360_HOME") from error
         overlay = {**spec.env, TOKEN: self.token}
         env = {k: v for k, v in os.environ.items() if k not in overlay} | {k: v for k, v in overlay.items() if v}
-        script = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(spec.grace), str(spec.log), "--"]
+        asked = [str(os.getpid()), str(spec.grace), str(int(spec.stop_signal)), str(spec.log), "--"]
+        script = [sys.executable, "-I", "-S", guard.__file__, *asked]
         try:
             # Were the command's own error stream inherited, `c360 up 2>&1 | tee` would wait for the engine's end.
             with spec.log.open("ab") as log:

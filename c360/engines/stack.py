@@ -45,6 +45,18 @@ def _kafka(settings: Settings) -> tuple[EngineSpec, ...]:
     return (KafkaBroker(settings).spec(),)
 
 
+def _postgres(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.postgres import PostgresServer
+
+    return (PostgresServer(settings).spec(),)
+
+
+def _connect(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.connect import ConnectWorker
+
+    return (ConnectWorker(settings).spec(),)
+
+
 def _registry(settings: Settings) -> tuple[EngineSpec, ...]:
     from c360.engines.registry import SchemaRegistry
 
@@ -79,6 +91,8 @@ ENGINES: dict[str, Builder] = {
     "spark": _spark,
     "dagster": _dagster,
     "kafka": _kafka,
+    "postgres": _postgres,
+    "connect": _connect,
     "registry": _registry,
     "flink": _flink,
     "metrics": _metrics,

@@ -107,6 +107,25 @@ def test_killed_guard_takes_the_engine_along(settings: Settings, port: int) -> N
     assert stack.down() == ["toy"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_engine_is_asked_to_end_by_its_own_signal(settings: Settings, port: int, number: int) -> None:
+    code = (
+        "import signal, socket, sys, pathlib\n"
+        "def told(number, _):\n"
+        "    pathlib.Path(sys.argv[2]).write_text(str(number))\n"
+        "    sys.exit()\n"
+        "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, told)\n"
+        "server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "while True: server.accept()[0].close()"
+    )
+    note = settings.home / "signal"
+    toy = spec(settings, "toy", code, str(port), str(note), port=port, stop_signal=number)
+    stack = Stack(settings, {"toy": lambda _: (toy,)})
+    stack.up("toy")
+    stack.down()
+    assert note.read_text() == str(int(number))
+
+
 def test_stopped_engine_is_silent_not_running(settings: Settings, port: int) -> None:
     stack = server(settings, port)
     (engine,) = stack.up("toy")

@@ -17,7 +17,7 @@ from c360.engines.flink_conf import TaskMemory, catalog_ddl, flink_conf, jar_gro
 from c360.engines.java_files import properties
 from c360.engines.kafka import KafkaBroker
 from c360.engines.registry import SchemaRegistry
-from c360.engines.stack import DEFAULT, ENGINES, Stack
+from c360.engines.stack import DEFAULT, ENGINES, STREAMING, Stack
 from c360.errors import EngineError, SettingsError
 from c360.settings import Settings
 
@@ -32,6 +32,8 @@ PORTS = {
     "flink_port": 20_005,
     "flink_gateway_port": 20_006,
     "flink_rpc_port": 20_007,
+    "postgres_port": 20_008,
+    "connect_port": 20_009,
 }
 
 
@@ -41,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_every_port_has_a_setting_and_is_checked_before_a_start(settings: Settings) -> None:
-    specs = [spec for name in ("kafka", "registry", "flink") for spec in ENGINES[name](settings)]
+    specs = [spec for name in (*STREAMING, "postgres", "connect") for spec in ENGINES[name](settings)]
     found = {setting: port for spec in specs for setting, port in spec.all_ports().items()}
     assert found == {f"C360_{name.upper()}": port for name, port in PORTS.items()}
 
@@ -51,7 +53,9 @@ def test_two_engines_on_one_port_are_refused_early(tmp_path: Path) -> None:
         Settings(home=tmp_path, **{**PORTS, "flink_port": 20_003})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("setting", ["kafka_bootstrap", "registry_url", "flink_url", "flink_gateway_url"])
+@pytest.mark.parametrize(
+    "setting", ["kafka_bootstrap", "registry_url", "flink_url", "flink_gateway_url", "connect_url"]
+)
 def test_nothing_is_started_where_another_is_named(tmp_path: Path, setting: str) -> None:
     settings = Settings(home=tmp_path, **{setting: "http://elsewhere:1"})  # type: ignore[arg-type]
     engine = setting.split("_", maxsplit=1)[0]
