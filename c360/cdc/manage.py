@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 READY = 60.0
 """Seconds within which the connector must run."""
 
+RELEASE = 15.0
+"""Seconds within which the server notices that the slot's reader is gone."""
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -89,6 +92,9 @@ def install(settings: Settings, patience: float = READY) -> Capture:
     client = ConnectClient(settings, NAME)
     _require_log(observe(settings))
     client.register(connector_config(settings))
+    state = client.state()
+    if state is not None and state.connector in {"STOPPED", "PAUSED"}:
+        client.resume()
     return wait(settings, patience)
 
 
@@ -132,19 +138,31 @@ def begin_anew(settings: Settings, patience: float = READY) -> Capture:
     """
     client = ConnectClient(settings, NAME)
     client.stop()
-    client.forget()
+    # Broken off between these, it is refused again with the same mend, and not taken for whole.
     with contextlib.closing(connect(settings)) as session:
         _drop_slot(session)
+    client.forget()
     client.resume()
     return wait(settings, patience)
 
 
 def _drop_slot(session: connection) -> None:
+    from psycopg2.errors import ObjectInUse
+
     session.autocommit = True
-    with session.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (SLOT,)
-        )
+    deadline = time.monotonic() + RELEASE
+    while True:
+        try:
+            with session.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (SLOT,)
+                )
+        except ObjectInUse:  # its reader was ended a moment ago
+            if time.monotonic() > deadline:
+                raise EngineError(f"The replication slot {SLOT} is read by somebody else", "end that reader") from None
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _require_log(seen: Capture) -> None:

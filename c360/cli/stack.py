@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 jars_app = typer.Typer(help="Jars that the engines need: pinned in jars.lock, cached per user.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(help="spark, dagster, kafka, registry, flink, postgres, connect")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="spark, dagster, kafka, registry, flink, postgres, connect; cdc: the last two, kafka and the connector"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -33,7 +38,15 @@ def up(engines: Names = None, *, as_json: Json = False) -> None:
     """Start engines in the background (default: spark dagster); heals those that died. They run until `c360 down`."""
     from c360.engines.stack import DEFAULT, Stack
 
-    _show(Stack(Settings()).up(*(engines or DEFAULT)), as_json=as_json)
+    settings, chosen = Settings(), engines or DEFAULT
+    stack = Stack(settings)
+    # What was there before is left as it is: there is still the connector to see to.
+    stack.up(*chosen, exist_ok="cdc" in chosen)
+    if "cdc" in chosen:
+        from c360.cdc.manage import install
+
+        install(settings)
+    _show(stack.status(), as_json=as_json)
 
 
 def down(engines: Names = None, *, as_json: Json = False) -> None:
@@ -58,20 +71,24 @@ def status(*, as_json: Json = False) -> None:
 
 
 def fetch_engines(engines: Names = None) -> None:
-    """Bring what streaming engines need (default: kafka registry flink; 630 MB) ahead of their first start."""
+    """Bring what streaming engines need (default: kafka registry flink connect; 650 MB) ahead of their first start."""
     from c360.engines import archives, flink_home, jars
     from c360.engines.flink_conf import jar_groups
     from c360.engines.stack import STREAMING
     from c360.errors import EngineError
 
-    settings, chosen = Settings(), tuple(engines or STREAMING)
-    unknown = sorted(set(chosen) - set(STREAMING))
+    known = (*STREAMING, "connect")
+    settings, chosen = Settings(), tuple(engines or known)
+    unknown = sorted(set(chosen) - set(known))
     if unknown:
-        raise EngineError(f"There is nothing to fetch for '{unknown[0]}'", f"name one of {', '.join(STREAMING)}")
+        raise EngineError(f"There is nothing to fetch for '{unknown[0]}'", f"name one of {', '.join(known)}")
     if "kafka" in chosen:
         jars.fetch(["kafka"], settings)
     if "registry" in chosen:
         archives.unpack("registry", settings)
+    if "connect" in chosen:
+        jars.fetch(["connect"], settings)
+        archives.unpack("debezium", settings)
     if "flink" in chosen:
         jars.fetch(jar_groups(settings), settings)
         flink_home.install()

@@ -69,6 +69,7 @@ class ConnectWorker:
             port_setting="C360_CONNECT_PORT",
             address=settings.connect_address,
             prepare=self._prepare,
+            grace=5.0,  # without a broker it would hope for longer; what it has not committed it reads again
         )
 
     def health(self) -> str | None:

@@ -17,7 +17,7 @@ from c360.engines.state import Entry, StackState, started
 from c360.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from c360.settings import Settings
 
@@ -100,7 +100,13 @@ ENGINES: dict[str, Builder] = {
     "api": _api,
 }
 STREAMING = ("kafka", "registry", "flink")
+GROUPS = {"cdc": ("kafka", "postgres", "connect")}  # names of engines that belong together
 DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half
+
+
+def members(engines: Iterable[str]) -> tuple[str, ...]:
+    """The engines that are meant, each once: a group stands for its members."""
+    return tuple(dict.fromkeys(name for engine in engines for name in GROUPS.get(engine, (engine,))))
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,7 @@ class Stack:
         Raises:
             EngineError: unknown engine, or another command is at work here.
         """
+        engines = members(engines)
         with self._state.exclusive("down", patience=60.0):
             chosen = {
                 name: entry
@@ -182,7 +189,7 @@ class Stack:
             EngineError: another command is at work here, a port is taken, or one does not start.
         """
         dead = [name for name, entry in self._state.entries().items() if not entry.alive()]
-        hurt = [engine for engine in engines if any(n == engine or n.startswith(f"{engine}-") for n in dead)]
+        hurt = [engine for engine in members(engines) if any(n == engine or n.startswith(f"{engine}-") for n in dead)]
         if hurt:
             self.up(*hurt, exist_ok=True)
         return [name for name in dead if any(name == each or name.startswith(f"{each}-") for each in hurt)]
@@ -192,14 +199,15 @@ class Stack:
         return [_look(entry) for entry in self._state.entries().values()]
 
     def _start(self, engines: tuple[str, ...], *, exist_ok: bool) -> list[ManagedProcess]:
+        engines = members(engines)
         unknown = sorted(set(engines) - set(self._engines))
         if unknown or not engines:
             raise EngineError(
                 f"There is no engine '{unknown[0]}'" if unknown else "No engine is named",
-                f"name one of {', '.join(self._engines)}",
+                f"name one of {', '.join([*self._engines, *GROUPS])}",
             )
         with self._state.exclusive("up", patience=0.5):
-            specs = [spec for engine in dict.fromkeys(engines) for spec in self._engines[engine](self.settings)]
+            specs = [spec for engine in engines for spec in self._engines[engine](self.settings)]
             entries = self._state.entries()
             alive = {spec.name: entries[spec.name] for spec in specs if _is_alive(entries.get(spec.name))}
             missing = [spec for spec in specs if spec.name not in alive]
