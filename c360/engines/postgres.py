@@ -74,7 +74,7 @@ class PostgresServer:
             cwd=self.work,
             log=settings.log_dir / "postgres.log",
             ready=self.health,
-            env={"LC_ALL": "C.UTF-8", "TZ": "UTC", **{name: None for name in os.environ if name.startswith("PG")}},
+            env={"LC_ALL": "C", "TZ": "UTC", **{name: None for name in os.environ if name.startswith("PG")}},
             port=settings.postgres_port,
             port_setting="C360_POSTGRES_PORT",
             address=f"postgresql://{OWNER}@{ports.LOOPBACK}:{settings.postgres_port}/{DATABASE}",
@@ -125,12 +125,14 @@ class PostgresServer:
                 os.chown(path, *rights.owner)
         command = (
             *rights.prefix, _program("initdb"), "-D", str(partial), "-U", OWNER, "--auth=scram-sha-256",
-            "--pwfile", str(passing), "-E", "UTF8", "--locale=C.UTF-8",
+            "--pwfile", str(passing), "-E", "UTF8",
+            # Sorts alike on every machine, whatever locales it has.
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         )  # fmt: skip
         try:
             subprocess.run(
                 command, check=True, capture_output=True, text=True, timeout=INIT_TIMEOUT, cwd="/",
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                env={**os.environ, "LC_ALL": "C"},
             )  # fmt: skip
         except subprocess.SubprocessError as error:
             said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
