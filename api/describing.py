@@ -36,8 +36,8 @@ REFUSALS = {
 }  # fmt: skip
 ROWS: dict[Kind, str] = {
     "customer": "Customer", "versions": "ProfileVersion", "consents": "Consent", "orders": "Order",
-    "deliveries": "Delivery", "events": "Event", "product": "Product", "sales": "SalesFigures",
-    "delivery": "DeliveryFigures",
+    "deliveries": "Delivery", "events": "Event", "alerts": "Alert", "product": "Product",
+    "inventory": "Inventory", "sales": "SalesFigures", "delivery": "DeliveryFigures",
 }  # fmt: skip
 """Documents, and the schemas of their rows, which the contracts describe."""
 OTHERS = {

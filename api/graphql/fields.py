@@ -66,7 +66,7 @@ def _list(part: str) -> StrawberryField:
 
 
 def timeline(root: Person, info: Info, first: First = 50, after: After = None) -> Page:
-    """Orders, deliveries, events and consents in one list, newest first."""
+    """Orders, deliveries, events, consents and alerts in one list, newest first."""
     of = info.context
     view = of.belonging(of.may(Action.READ_CUSTOMER, "timeline"), root, "timeline")
     every = in_order({kind: of.read(of.source.many, kind, root.id) for kind, _ in TIMES})
@@ -122,22 +122,41 @@ def product(info: Info, product_id: Id) -> Row:
 
     Raises ProblemError 404.
     """
-    of = info.context
-    asking = of.may(Action.READ_PRODUCTS, "product")
-    row = of.read(of.source.one, "product", of.identifier(product_id))
-    if row is None:
-        raise not_found("product")
-    [shown] = _shown(of, asking, "product", [row], None)["items"]
-    return dict(shown)
+    return _one_product(info.context, "product", product_id)
 
 
 def products(info: Info, first: First = 50, after: After = None) -> Page:
     """Products with their performance, by id."""
-    of = info.context
-    asking = of.may(Action.READ_PRODUCTS, "product")
-    rows = of.read(indexed(of.source).index.rows, "product", of.after(after, "product"), first + 1)
-    onward = of.onward("product", rows[first - 1][0] if len(rows) > first else None)
-    return _shown(of, asking, "product", [row for _, row in rows[:first]], onward)
+    return _products(info.context, "product", first, after)
+
+
+def product_inventory(info: Info, product_id: Id) -> Row:
+    """How long the stock of a product lasts, and how much to order again.
+
+    Raises ProblemError 404.
+    """
+    return _one_product(info.context, "inventory", product_id)
+
+
+def inventory(info: Info, first: First = 50, after: After = None) -> Page:
+    """How long the stock of each product lasts, by id of the product."""
+    return _products(info.context, "inventory", first, after)
+
+
+def _one_product(of: Reading, kind: Kind, product_id: str) -> Row:
+    asking = of.may(Action.READ_PRODUCTS, kind)
+    row = of.read(of.source.one, kind, of.identifier(product_id))
+    if row is None:
+        raise not_found("product")
+    [shown] = _shown(of, asking, kind, [row], None)["items"]
+    return dict(shown)
+
+
+def _products(of: Reading, kind: Kind, first: int, after: str | None) -> Page:
+    asking = of.may(Action.READ_PRODUCTS, kind)
+    rows = of.read(indexed(of.source).index.rows, kind, of.after(after, kind), first + 1)
+    onward = of.onward(kind, rows[first - 1][0] if len(rows) > first else None)
+    return _shown(of, asking, kind, [row for _, row in rows[:first]], onward)
 
 
 def sales_metrics(info: Info, start: date, end: date, first: First = 50, after: After = None) -> Page:
@@ -181,8 +200,8 @@ Customer: Any = create_type(
 )
 _FIELDS: tuple[tuple[Callable[..., Any], Any], ...] = (
     (release, Release), (customer, Customer), (customers, page_of(Customer, "Customer")), (lookup, list[Customer]),
-    (product, ROWS["product"]), (products, PAGES["product"]), (sales_metrics, PAGES["sales"]),
-    (delivery_metrics, PAGES["delivery"]),
+    (product, ROWS["product"]), (products, PAGES["product"]), (product_inventory, ROWS["inventory"]),
+    (inventory, PAGES["inventory"]), (sales_metrics, PAGES["sales"]), (delivery_metrics, PAGES["delivery"]),
 )  # fmt: skip
 Query = create_type(
     "Query",

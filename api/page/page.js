@@ -2,7 +2,8 @@
 
 const KEY = "c360-key";
 const FIND = { id: "Customer id", email: "E-mail address", phone: "Telephone number, with country code" };
-const TIMES = { orders: "ordered_at", deliveries: "shipped_at", events: "event_timestamp", consents: "updated_at" };
+const TIMES = { orders: "ordered_at", deliveries: "shipped_at", events: "event_timestamp", consents: "updated_at",
+  alerts: "raised_at" };
 const GROUPS = [
   ["Who", ["customer_id", "first_name", "last_name", "email", "phone", "birth_date", "language", "street", "postal_code",
     "city", "region", "country_code", "registered_at", "acquisition_channel", "consent_marketing_email",
@@ -369,8 +370,10 @@ function told({ at, kind, record }) {
     deliveries: () => `${record.shipment_id}: ${record.status ?? "—"}${late}, ${record.carrier ?? "—"} ${record.service_level ?? ""}`,
     events: () => [words(record.event_type ?? "—"), record.product_id, record.device].filter(Boolean).join(", "),
     consents: () => `${words(record.purpose)}: ${record.granted ? "given" : "withdrawn or refused"}`,
+    alerts: () => `${record.order_id}: ${words(record.rule)}, ${record.severity}, ${plain("amount", record.amount)}`,
   }[kind]();
-  const names = { orders: "order", deliveries: "delivery", events: "event", consents: "consent" };
+  const names = { orders: "order", deliveries: "delivery", events: "event", consents: "consent",
+    alerts: "alert" };
   const time = at ? make("time", { datetime: at, text: moment(at) }) : make("time", { text: "not yet" });
   const summary = make("summary", {}, time, make("span", { class: "kind", text: names[kind] }), text);
   return make("li", {}, make("details", {}, summary, pairs(Object.keys(record), record)));

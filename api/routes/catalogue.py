@@ -18,6 +18,7 @@ from c360.serving.model import Kind
 
 router = APIRouter()
 MOST_DAYS: dict[Kind, int] = {"sales": 366, "delivery": 3660}
+ProductId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Products = Annotated[Asking, may(Action.READ_PRODUCTS)]
 Metrics = Annotated[Asking, may(Action.READ_METRICS)]
 Tables = Annotated[Asking, may(Action.READ_TABLES)]
@@ -31,17 +32,24 @@ async def list_products(asking: Products, as_of: AsOf = None, limit: Limit = 50,
 
 
 @router.get("/products/{product_id}", tags=["products"], responses=answers("product"))
-async def get_product(
-    product_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")], asking: Products, as_of: AsOf = None
-) -> Response:
+async def get_product(product_id: ProductId, asking: Products, as_of: AsOf = None) -> Response:
     """A product and its performance."""
     as_documented(as_of)
-    source = await asking.source()
-    row = await asking.read(source, source.one, "product", product_id)
-    if row is None:
-        raise not_found("product")
-    view = asking.decision.always
-    return asking.answer(asking.state.presenting.show("product", view)(row), source, view.id, "product")
+    return await _one_product(asking, "product", product_id)
+
+
+@router.get("/inventory", tags=["products"], responses=answers("inventory", many=True))
+async def list_inventory(asking: Products, as_of: AsOf = None, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """How long the stock of each product lasts, by id of the product."""
+    as_documented(as_of)
+    return await _listed(asking, "inventory", limit, cursor)
+
+
+@router.get("/products/{product_id}/inventory", tags=["products"], responses=answers("inventory"))
+async def get_product_inventory(product_id: ProductId, asking: Products, as_of: AsOf = None) -> Response:
+    """How long the stock of a product lasts, and how much to order again."""
+    as_documented(as_of)
+    return await _one_product(asking, "inventory", product_id)
 
 
 @router.get("/metrics/sales", tags=["metrics"], responses=answers("sales", many=True))
@@ -105,6 +113,15 @@ def _tables(source: IndexSource) -> list[Row]:
         {"table": table, "snapshot": snapshot, "published_at": source.published_at, "age_s": round(age)}
         for table, snapshot in manifest.snapshots.items()
     ]
+
+
+async def _one_product(asking: Asking, kind: Kind, product_id: str) -> Response:
+    source = await asking.source()
+    row = await asking.read(source, source.one, kind, product_id)
+    if row is None:
+        raise not_found("product")
+    view = asking.decision.always
+    return asking.answer(asking.state.presenting.show(kind, view)(row), source, view.id, kind)
 
 
 async def _listed(asking: Asking, kind: Kind, limit: int, cursor: str | None) -> Response:

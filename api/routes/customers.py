@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[Kind, str]] = {
     "orders": ("orders", "Orders, newest first."),
     "deliveries": ("deliveries", "Shipments, newest first."),
     "events": ("events", "What the customer did on the web, newest first."),
+    "alerts": ("alerts", "Orders out of the ordinary, newest first."),
     "consents": ("consents", "Consents given and withdrawn, newest first."),
     "profile-history": ("versions", "Versions of the profile, newest first."),
 }
@@ -34,6 +35,7 @@ TIMES: tuple[tuple[Kind, str], ...] = (
     ("deliveries", "shipped_at"),
     ("events", "event_timestamp"),
     ("consents", "updated_at"),
+    ("alerts", "raised_at"),
 )
 """Of the timeline: what happened, and the column that says when."""
 
@@ -57,7 +59,7 @@ async def one_customer(asking: Asking, customer_id: str) -> Response:
 async def get_customer_timeline(
     customer_id: CustomerId, asking: Reader, as_of: AsOf = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """Orders, deliveries, events and consents in one stream, newest first."""
+    """Orders, deliveries, events, consents and alerts in one stream, newest first."""
 
     async def happened(source: ReleaseSource, view: View) -> list[Row]:
         found = {kind: await asking.read(source, source.many, kind, customer_id) for kind, _ in TIMES}

@@ -37,7 +37,7 @@ class Action(StrEnum):
     """What can be asked of the API, whether by a path or by GraphQL."""
 
     READ_CUSTOMER = "customer:read"
-    """One customer by id, and their orders, deliveries, events, timeline, segments and consents."""
+    """One customer by id, and their orders, deliveries, events, alerts, timeline, segments and consents."""
     LOOKUP_CUSTOMER = "customer:lookup"
     """One customer by the exact e-mail address or telephone number."""
     SEARCH_CUSTOMERS = "customer:search"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["customer", "versions", "consents", "orders", "deliveries", "events", "product", "sales", "delivery"]
+Kind = Literal[
+    "customer", "versions", "consents", "orders", "deliveries", "events", "alerts", "product", "inventory", "sales",
+    "delivery",
+]  # fmt: skip
 
 FORMAT = 1
 """Number of the layout of an index; a reader refuses any other."""
@@ -38,7 +41,9 @@ SOURCES = (
     Source("orders", "gold.fact_orders", ("customer_id",), order=("ordered_at", "order_id")),
     Source("deliveries", "gold.fact_logistics", ("customer_id",), order=("shipped_at", "shipment_id")),
     Source("events", "silver.events", ("customer_id",), order=("event_timestamp", "event_id")),
+    Source("alerts", "gold.anomaly_alerts", ("customer_id",), order=("raised_at", "alert_id")),
     Source("product", "gold.product_performance", ("product_id",)),
+    Source("inventory", "gold.inventory_insights", ("product_id",)),
     Source("sales", "gold.sales_daily", ("order_date",), order=("sales_channel", "country_code")),
     Source(
         "delivery", "gold.delivery_performance", ("ship_month",), order=("carrier", "service_level", "country_code")

@@ -145,6 +145,19 @@ _TABLES = (
         small=True,
     ),
     GoldTable(
+        "gold.inventory_insights",
+        "products/inventory_insights.sql",
+        _same("gold.dim_product", "gold.fact_sales", "silver.stock"),
+        plan_marts.everything,
+        small=True,
+    ),
+    GoldTable(
+        "gold.anomaly_alerts",
+        "sales/anomaly_alerts.sql",
+        _same("gold.fact_orders"),
+        plan_marts.everything,
+    ),
+    GoldTable(
         "gold.delivery_performance",
         "logistics/delivery_performance.sql",
         _same("gold.fact_logistics", "gold.dim_location"),

@@ -1,4 +1,4 @@
-"""The gold tables as the specification words them, worked out from the clean truth by DuckDB alone."""
+"""The gold tables as the specification words them, worked out from the clean truth by DuckDB and plain Python."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tests.oracle import customer_360, dimensions, facts, marts
+from tests.oracle.features import add_features
 from tests.oracle.silver import load, read_truth
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "fact_logistics": ("shipment_id",),
     "sales_daily": ("order_date", "sales_channel", "country_code"),
     "product_performance": ("product_id",),
+    "inventory_insights": ("product_id",),
+    "anomaly_alerts": ("alert_id",),
     "delivery_performance": ("ship_month", "carrier", "service_level", "country_code"),
     "customer_value": ("customer_id",),
     "customer_360": ("customer_id",),
@@ -51,6 +54,7 @@ def gold_from(silver: Mapping[str, pa.Table], as_of: datetime, threads: int = 2)
         for module in (dimensions.MACROS, dimensions.STATEMENTS, facts.STATEMENTS, marts.STATEMENTS):
             for statement in module:
                 connection.execute(statement)
+        add_features(connection, as_of)
         for statement in customer_360.STATEMENTS:
             connection.execute(statement)
         return {name: _zoned(connection.table(name).to_arrow_table()) for name in KEYS}

@@ -21,6 +21,12 @@ _CHECKS: Mapping[str, str] = {
         SELECT coalesce(sum(units_sold), 0)::BIGINT, coalesce(sum(revenue_amount), 0) FROM product_performance
         EXCEPT SELECT coalesce(sum(quantity), 0)::BIGINT, coalesce(sum(revenue_amount), 0)
         FROM fact_sales WHERE NOT is_cancelled AND product_id IN (SELECT product_id FROM product_performance)""",
+    "inventory_insights has the products of product_performance": """
+        (SELECT product_id FROM product_performance EXCEPT ALL SELECT product_id FROM inventory_insights)
+        UNION ALL (SELECT product_id FROM inventory_insights EXCEPT ALL SELECT product_id FROM product_performance)""",
+    "a large order amounts to the sum of its facts": """
+        SELECT order_id, amount FROM anomaly_alerts WHERE rule = 'large_order'
+        EXCEPT SELECT order_id, sum(net_amount) FROM fact_sales GROUP BY order_id""",
     "delivery_performance adds up to the shipments that left": """
         SELECT coalesce(sum(shipments), 0)::BIGINT, coalesce(sum(delivered), 0)::BIGINT,
             coalesce(sum(on_time), 0)::BIGINT, sum(shipping_cost) FROM delivery_performance

@@ -143,7 +143,7 @@ class AsyncClient(AsyncCaller):
         limit: int | None = None,
         cursor: str | None = None,
     ) -> AsyncListing[models.TimelineEntry, models.TimelineEntryList]:
-        """Orders, deliveries, events and consents in one stream, newest first."""
+        """Orders, deliveries, events, consents and alerts in one stream, newest first."""
         return self._listing(
             models.TimelineEntry,
             models.TimelineEntryList,
@@ -235,6 +235,26 @@ class AsyncClient(AsyncCaller):
             ),
         )
 
+    def get_customer_alerts(
+        self,
+        customer_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncListing[models.Alert, models.AlertList]:
+        """Orders out of the ordinary, newest first."""
+        return self._listing(
+            models.Alert,
+            models.AlertList,
+            Call(
+                "GET",
+                "/v1/customers/{customer_id}/alerts",
+                values={"customer_id": customer_id},
+                query={"as_of": as_of, "limit": limit, "cursor": cursor},
+            ),
+        )
+
     def get_customer_consents(
         self,
         customer_id: str,
@@ -300,6 +320,27 @@ class AsyncClient(AsyncCaller):
         return await self._answer(
             models.ProductAnswer,
             Call("GET", "/v1/products/{product_id}", values={"product_id": product_id}, query={"as_of": as_of}),
+        )
+
+    def list_inventory(
+        self, *, as_of: datetime | str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncListing[models.Inventory, models.InventoryList]:
+        """How long the stock of each product lasts, by id of the product."""
+        return self._listing(
+            models.Inventory,
+            models.InventoryList,
+            Call("GET", "/v1/inventory", query={"as_of": as_of, "limit": limit, "cursor": cursor}),
+        )
+
+    async def get_product_inventory(
+        self, product_id: str, *, as_of: datetime | str | None = None
+    ) -> models.InventoryAnswer:
+        """How long the stock of a product lasts, and how much to order again."""
+        return await self._answer(
+            models.InventoryAnswer,
+            Call(
+                "GET", "/v1/products/{product_id}/inventory", values={"product_id": product_id}, query={"as_of": as_of}
+            ),
         )
 
     async def get_sales_metrics(

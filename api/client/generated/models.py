@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import Any, Required, TypedDict
 
 
+class Alert(TypedDict, total=False):
+    """Orders out of the ordinary up to as_of, whatever became of them."""
+
+    alert_id: str | None
+    customer_id: str | None
+    order_id: str | None
+    rule: str | None
+    severity: str | None
+    raised_at: str | None
+    amount: str | None
+    threshold: str | None
+    orders_counted: int | None
+
+
 class Consent(TypedDict, total=False):
     """Every accepted decision of a customer to allow or refuse one use of their data."""
 
@@ -216,6 +230,22 @@ class GraphqlError(TypedDict, total=False):
     extensions: Required[dict[str, Any]]
     locations: list[dict[str, Any]]
     path: list[Any]
+
+
+class Inventory(TypedDict, total=False):
+    """How long the stock of each product lasts at the pace of the last 7 days, and how much to order again."""
+
+    product_id: str | None
+    stock_on_hand: int | None
+    units_sold_7d: int | None
+    units_per_day: str | None
+    days_until_stock_out: str | None
+    status: str | None
+    dead_stock: bool | None
+    last_sold_at: str | None
+    restock_quantity: int | None
+    restock_urgency: str | None
+    as_of: str | None
 
 
 class LivePart(TypedDict, total=False):
@@ -439,6 +469,14 @@ class TimelineEntryList(TypedDict, total=False):
     next: Required[str | None]
 
 
+class AlertList(TypedDict, total=False):
+    """A page of them, and the release they were read from."""
+
+    data: Required[list[Alert]]
+    release: Required[Release]
+    next: Required[str | None]
+
+
 class ConsentList(TypedDict, total=False):
     """A page of them, and the release they were read from."""
 
@@ -501,6 +539,21 @@ class GraphqlAnswer(TypedDict, total=False):
     data: Required[dict[str, Any] | None]
     errors: list[GraphqlError]
     extensions: Required[dict[str, Any]]
+
+
+class InventoryAnswer(TypedDict, total=False):
+    """It, and the release it was read from."""
+
+    data: Required[Inventory]
+    release: Required[Release]
+
+
+class InventoryList(TypedDict, total=False):
+    """A page of them, and the release they were read from."""
+
+    data: Required[list[Inventory]]
+    release: Required[Release]
+    next: Required[str | None]
 
 
 class LiveCustomer(TypedDict, total=False):

@@ -27,6 +27,7 @@ PARTS = {
     "deliveries": ("gold.fact_logistics", "shipped_at"),
     "events": ("silver.events", "event_timestamp"),
     "consents": ("silver.consents", "updated_at"),
+    "alerts": ("gold.anomaly_alerts", "raised_at"),
 }
 
 
@@ -159,6 +160,11 @@ def test_figures_and_products(world: World, keys: dict[Role, str]) -> None:
     products = world.ask("/v1/products?limit=200", keys[Role.SUPPORT]).json()["data"]
     assert [each["product_id"] for each in products] == [f"P{number:05}" for number in range(20)]
     assert world.ask("/v1/products/P00007", keys[Role.SUPPORT]).json()["data"] == products[7]
+    inventory = world.ask("/v1/inventory?limit=200", keys[Role.SUPPORT]).json()["data"]
+    wanted = sorted(world.company.rows["gold.inventory_insights"], key=lambda row: str(row["product_id"]))
+    assert inventory == [{name: plain(value) for name, value in row.items()} for row in wanted]
+    assert world.ask("/v1/products/P00007/inventory", keys[Role.SUPPORT]).json()["data"] == inventory[7]
+    assert world.ask("/v1/products/P99999/inventory", keys[Role.SUPPORT]).status_code == 404
     sizes = world.ask("/v1/segments", keys[Role.ANALYST]).json()["data"]
     assert sum(each["customers"] for each in sizes) == len(world.customers)
 

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 LISTS = {
     "orders": "orders", "deliveries": "deliveries", "events": "events", "consents": "consents",
-    "profile_history": "profile-history",
+    "alerts": "alerts", "profile_history": "profile-history",
 }  # fmt: skip
-RECORDS = {"orders": "Order", "deliveries": "Delivery", "events": "Event", "consents": "Consent"}
+RECORDS = {"orders": "Order", "deliveries": "Delivery", "events": "Event", "consents": "Consent", "alerts": "Alert"}
 ROOTS = {
     "customer": ("customer(id: $id) { customer_id }", "GET", "/v1/customers/{id}", None),
     "customers": ("customers { next }", "GET", "/v1/customers", None),
     "lookup": ('lookup(phone: "030 123456") { customer_id }', "POST", "/v1/customers/lookup", {"phone": "030 123456"}),
     "product": ('product(id: "P00001") { product_id }', "GET", "/v1/products/P00001", None),
     "products": ("products { next }", "GET", "/v1/products", None),
+    "product_inventory": (
+        'product_inventory(id: "P00001") { product_id }', "GET", "/v1/products/P00001/inventory", None),
+    "inventory": ("inventory { next }", "GET", "/v1/inventory", None),
     "sales_metrics": (
         'sales_metrics(start: "2025-01-01", end: "2025-02-01") { next }', "GET",
         "/v1/metrics/sales?start=2025-01-01&end=2025-02-01", None),
@@ -134,10 +137,11 @@ def test_searches_figures_and_products_are_as_the_other_routes_give_them(
             args = '(start: "2025-01-01", end: "2025-01-05", first: 200)'
             assert found(world, key, f"{field}{args} {{ items {{ {own} }} }}")[field]["items"] == rest != []
     if world.ask("/v1/products", key).status_code == 200:
-        own = " ".join(columns(world, key, "Product"))
-        rest = world.ask("/v1/products?limit=200", key).json()["data"]
-        answer = found(world, key, f'products {{ items {{ {own} }} }} product(id: "P00007") {{ {own} }}')
-        assert answer == {"products": {"items": rest}, "product": rest[7]}
+        for path, kind, one in (("products", "Product", "product"), ("inventory", "Inventory", "product_inventory")):
+            own = " ".join(columns(world, key, kind))
+            rest = world.ask(f"/v1/{path}?limit=200", key).json()["data"]
+            answer = found(world, key, f'{path} {{ items {{ {own} }} }} {one}(id: "P00007") {{ {own} }}')
+            assert answer == {path: {"items": rest}, one: rest[7]}
     row = world.customers[5]
     for given in ({"email": f" {row['email'].upper()} "}, {"phone": row["phone"]}):
         theirs = world.ask("/v1/customers/lookup", key, "POST", json=given)

@@ -306,7 +306,7 @@ def test_api4_who_reads_too_long_is_told_so_and_the_reading_ends(
 def test_no_query_that_the_schema_allows_fails_inside(world: World, keys: dict[Role, str]) -> None:
     schema = schemathesis.graphql.from_asgi("/v1/graphql", world.app, headers={"x-api-key": keys[Role.PRIVACY]})
     strategies = [each.ok().as_strategy() for each in schema.get_all_operations() if isinstance(each, Ok)]
-    assert len(strategies) == 8
+    assert len(strategies) == 10
     statuses = set()
 
     @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)

@@ -33,6 +33,7 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "get_customer_deliveries": ("GET", f"{ONE}/deliveries", None, set(Role)),
     "get_customer_events": ("GET", f"{ONE}/events", None, set(Role)),
     "get_customer_consents": ("GET", f"{ONE}/consents", None, set(Role)),
+    "get_customer_alerts": ("GET", f"{ONE}/alerts", None, set(Role)),
     "get_customer_profile_history": ("GET", f"{ONE}/profile-history", None, set(Role)),
     "get_customer_timeline": ("GET", f"{ONE}/timeline", None, set(Role)),
     "get_customer_segment_history": ("GET", f"{ONE}/segment-history", None, set(Role)),
@@ -47,6 +48,8 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
         "POST", "/v1/customers/batch", {"ids": ["C0000001"]}, {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),
     "list_products": ("GET", "/v1/products", None, set(Role) - {Role.SERVICE}),
     "get_product": ("GET", "/v1/products/P00001", None, set(Role) - {Role.SERVICE}),
+    "list_inventory": ("GET", "/v1/inventory", None, set(Role) - {Role.SERVICE}),
+    "get_product_inventory": ("GET", "/v1/products/P00001/inventory", None, set(Role) - {Role.SERVICE}),
     "get_sales_metrics": (
         "GET", "/v1/metrics/sales?start=2025-01-01&end=2025-02-01", None,
         {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),

@@ -107,7 +107,7 @@ def test_more_of_the_timeline_comes_page_by_page(
     browser.type(keys[Role.SUPPORT])
     browser.press("Enter")
     browser.until(SEEN)
-    tables = ("gold.fact_orders", "gold.fact_logistics", "silver.events", "silver.consents")
+    tables = ("gold.fact_orders", "gold.fact_logistics", "silver.events", "silver.consents", "gold.anomaly_alerts")
     every = [r for table in tables for r in world.company.rows[table] if r["customer_id"] == somebody["customer_id"]]
     shown = "document.querySelectorAll('#story li').length"
     while not browser.run("document.querySelector('#more').hidden"):

@@ -41,7 +41,15 @@ SURROGATES = {"customer_sk", "product_sk", "location_sk", "date_sk"}
 NOON = datetime(2025, 3, 14, 12, tzinfo=UTC)
 
 
-HEAD_START = {"order_items": 21, "shipments": 21, "orders": 20, "delivered": 20, "payments": 20, "quantity": 20}
+HEAD_START = {
+    "order_items": 21,
+    "shipments": 21,
+    "orders": 20,
+    "delivered": 20,
+    "payments": 20,
+    "quantity": 20,
+    "amount": 20,
+}
 """Wholes, which have to exceed the parts that a rule compares them with."""
 
 
@@ -58,7 +66,7 @@ def good_value(column: Column, number: int) -> Any:
         return date(2025, 1, 1) + timedelta(days=number)
     if column.type == "timestamp":
         # The ends of periods and journeys come after their starts.
-        hours = 1 if column.name.startswith(("valid_to", "last_", "delivered")) else 0
+        hours = 1 if column.name.startswith(("valid_to", "last_", "delivered", "as_of")) else 0
         return NOON + timedelta(days=number, hours=hours)
     low, high = (float(bound) if bound is not None else 0 for bound in (column.minimum, column.maximum))
     value = low + HEAD_START.get(column.name, 1) + number % 50
@@ -156,6 +164,10 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("gold.delivery_performance", "on_time_rate", Decimal("1.0001"), "ExpectColumnValuesToBeBetween"),
     ("gold.customer_value", "r_score", 6, "ExpectColumnValuesToBeBetween"),
     ("gold.customer_value", "rfm_score", "600", "ExpectColumnValuesToMatchRegex"),
+    ("gold.anomaly_alerts", "amount", Decimal("-1.00"), "above_the_threshold"),
+    ("gold.anomaly_alerts", "rule", "many_orders", "ExpectColumnValuesToBeInSet"),
+    ("gold.inventory_insights", "last_sold_at", NOON + timedelta(days=9), "sold_by_then"),
+    ("gold.inventory_insights", "restock_quantity", -1, "ExpectColumnValuesToBeBetween"),
     ("gold.customer_360", "segment", "Vip", "ExpectColumnValuesToBeInSet"),
     ("gold.customer_360", "risk_score", 101, "risk_score_within_hundred"),
 ]

@@ -17,6 +17,7 @@ ENTITIES = [
 ]
 GOLD = [
     *(
+        "anomaly_alerts",
         "customer_360",
         "customer_activity",
         "customer_value",
@@ -25,7 +26,8 @@ GOLD = [
         "dim_date",
         "dim_location",
     ),
-    *("dim_product", "fact_logistics", "fact_orders", "fact_sales", "product_performance", "sales_daily"),
+    *("dim_product", "fact_logistics", "fact_orders", "fact_sales", "inventory_insights"),
+    *("product_performance", "sales_daily"),
 ]
 ALL = list(load_contracts().values())
 

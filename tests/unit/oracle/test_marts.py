@@ -23,8 +23,8 @@ def test_sales_daily() -> None:
 
 def test_product_performance() -> None:
     stock: list[dict[str, Any]] = [
-        {"movement_id": "M1", "product_id": "P2", "quantity": 7},
-        {"movement_id": "M2", "product_id": "P2", "quantity": -9},
+        {"movement_id": "M1", "product_id": "P2", "quantity": 7, "moved_at": "2024-02-01"},
+        {"movement_id": "M2", "product_id": "P2", "quantity": -9, "moved_at": "2024-02-02"},
     ]
     rows = by(gold(**SALES, stock=stock)["product_performance"], "product_id")
     assert set(rows) == {"P1", "P2"}

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NAMES = ("Zoë García", "Łukasz Żak", "Ngô Ý", 'Jo "Q" O\'Neil', "\U0001f600 Smile", "Back\\slash\nNew")
-CUSTOMER_TABLES = ("gold.dim_customer", "silver.consents", "gold.fact_orders", "gold.fact_logistics", "silver.events")
+CUSTOMER_TABLES = (
+    "gold.dim_customer", "silver.consents", "gold.fact_orders", "gold.fact_logistics", "silver.events",
+    "gold.anomaly_alerts",
+)  # fmt: skip
+PRODUCT_TABLES = ("gold.product_performance", "gold.inventory_insights")
+BESIDE = (*PRODUCT_TABLES, "gold.sales_daily", "gold.delivery_performance", "gold.anomaly_alerts")
+"""Tables that the anchor does not name."""
 
 
 def value(column: Column, of: random.Random) -> Any:
@@ -63,7 +69,8 @@ class Company:
         for table in CUSTOMER_TABLES:
             nobody = [] if get_contract(table).column("customer_id").required else [None]
             self.fill(table, [{"customer_id": self.of.choice([*ids, *nobody])} for _ in range(customers * 4)])
-        self.fill("gold.product_performance", [{"product_id": f"P{number:05}"} for number in range(20)])
+        for table in PRODUCT_TABLES:
+            self.fill(table, [{"product_id": f"P{number:05}"} for number in range(20)])
         days = [date(2025, 1, 1) + timedelta(days=day) for day in range(10)]
         for table, column in (("gold.sales_daily", "order_date"), ("gold.delivery_performance", "ship_month")):
             self.fill(table, [{column: self.of.choice(days)} for _ in range(40)])
@@ -88,6 +95,6 @@ class Company:
                 staged.publish()
             snapshot = self.lake.snapshot(table)
             assert snapshot is not None
-            if table not in ("gold.product_performance", "gold.sales_daily", "gold.delivery_performance"):
+            if table not in BESIDE:
                 sources[table] = snapshot
         return self.lake.history("gold.customer_360")[0].committed_at
