@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +17,8 @@ from c360.errors import ContractError, LakehouseError, SettingsError
 from c360.lakehouse import Commit, Lakehouse
 from c360.settings import Settings
 from c360_assets.gold import GOLD, GoldBuild, build_gold
+from c360_assets.gold.query import COMPILED, casts, configure, statement
+from tests.oracle.features import alerts, insight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.integration
 
 Row = dict[str, Any]
 SALES = ("dim_customer", "dim_product", "dim_location", "fact_sales")
+DAY = timedelta(days=1)
 BIRTH = datetime(2024, 1, 1, tzinfo=UTC)
 END = datetime(9999, 12, 31, tzinfo=UTC)
 BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
@@ -456,6 +460,161 @@ def test_segment_boundaries(house: House) -> None:
     house.build_all(as_of)
     found = {r["customer_id"]: r["segment"] for r in house.rows("customer_360")}
     assert found == {name: segment for name, (_, _, segment) in cases.items()}
+
+
+def computed(house: House, table: str, as_of: datetime, **inputs: list[Row]) -> list[Row]:
+    """What the SQL file of a table makes of these rows, in the types of the contract."""
+    configure(house.spark, COMPILED)
+    plan, frames = GOLD[f"gold.{table}"], {}
+    for view, source in plan.inputs.items():
+        given = inputs[view]
+        kinds = pa.schema([field for field in to_arrow(get_contract(source)) if field.name in given[0]])
+        frames[view] = house.spark.createDataFrame(pa.Table.from_pylist(given, schema=kinds))
+    text = statement(plan.sql, {view: f"select * from {{{view}}}" for view in frames})
+    cast = f"select {', '.join(casts(get_contract(plan.name)))} from ({text})"
+    found: list[Row] = house.spark.sql(cast, args={"as_of": as_of}, **frames).toArrow().to_pylist()
+    return found
+
+
+def placed(customer: str, *orders: tuple[timedelta, str]) -> list[Row]:
+    """Orders of a customer, so long after 1 June and for so much, in the order of their ids."""
+    return [
+        {
+            "order_id": f"{customer}{n}",
+            "customer_id": customer,
+            "ordered_at": at("2025-06-01") + after,
+            "net_amount": Decimal(amount),
+        }
+        for n, (after, amount) in enumerate(orders, 1)
+    ]
+
+
+def test_alerts_at_the_edges_of_their_rules(house: House) -> None:
+    minute, day, tick = timedelta(minutes=1), timedelta(days=1), timedelta(microseconds=1)
+    quarters = [(n * 15 * minute, "1") for n in range(4)]
+    paid = [(n * day, amount) for n, amount in enumerate(("10", "10", "10", "10", "20"))]  # mean 12, deviation 4
+    even = [(n * day, "1") for n in range(5)]
+    uneven = [(n * day, amount) for n, amount in enumerate(("1", "1", "2", "1", "1", "1"))]  # up to 2.2847…
+    as_of = at("2025-06-09")
+    orders = [
+        *placed("hour", *quarters, (60 * minute, "1")),
+        *placed("longer", *quarters, (60 * minute + tick, "1")),
+        *placed("rapid", (day, "1"), (day + 5 * minute, "1")),
+        *placed("slow", (day, "1"), (day + 5 * minute + tick, "1")),
+        *placed("at once", *[(day, "1")] * 5)[::-1],
+        *placed("large", (0 * day, "1000"), (day, "1000.01"), (2 * day, "4999.99"), (3 * day, "5000")),
+        *placed("three", *paid, (5 * day, "24")),
+        *placed("above", *paid, (5 * day, "24.01")),
+        *placed("five", *paid, (5 * day, "32")),
+        *placed("beyond", *paid, (5 * day, "32.01")),
+        *placed("fourth", *paid[1:], (5 * day, "900")),
+        *placed("even", *even, (5 * day, "1"), (6 * day, "1.01")),
+        *placed("now", (day, "1"), (8 * day, "2000"), (8 * day + tick, "2000")),
+        *placed("below", *uneven, (6 * day, "2.28")),
+        *placed("third", *uneven, (6 * day, "2.29")),
+    ]
+    found = computed(house, "anomaly_alerts", as_of, fact_orders=orders)
+    told = {r["alert_id"]: (r["severity"], r["threshold"], r["orders_counted"]) for r in found}
+    thousand = Decimal(1000)
+    assert told == {
+        "hour5-order_spike": ("high", None, 5),
+        "rapid2-rapid_orders": ("low", None, 2),
+        **{f"at once{n}-rapid_orders": ("low", None, 2) for n in (2, 3, 4, 5)},
+        "at once5-order_spike": ("high", None, 5),
+        "large2-large_order": ("low", thousand, 1),
+        "large3-large_order": ("low", thousand, 1),
+        "large4-large_order": ("medium", thousand, 1),
+        "above6-outlier": ("medium", Decimal(24), 5),
+        "five6-outlier": ("medium", Decimal(24), 5),
+        "beyond6-outlier": ("high", Decimal(24), 5),
+        "even7-outlier": ("high", Decimal(1), 6),
+        "now2-large_order": ("low", thousand, 1),
+        "third7-outlier": ("medium", Decimal("2.28"), 6),
+    }
+    [large] = [r for r in found if r["alert_id"] == "large4-large_order"]
+    assert (large["customer_id"], large["order_id"], large["rule"]) == ("large", "large4", "large_order")
+    assert (large["raised_at"], large["amount"]) == (at("2025-06-04"), Decimal(5000))
+
+
+def test_alerts_are_those_of_the_oracle_for_any_orders(house: House) -> None:
+    of = Random(11)
+    steps = [timedelta(0), timedelta(minutes=5), timedelta(minutes=15), timedelta(seconds=of.randrange(4000)), DAY]
+    orders = []
+    for customer in range(200):
+        moment, usual = timedelta(0), of.choice((3, 1_000, 90_000, 10**9))
+        history = []
+        for _ in range(of.randrange(25)):
+            moment += of.choice(steps)
+            cents = of.choice((usual, usual, usual + of.randrange(3), of.randrange(4 * usual)))
+            history.append((moment, str(Decimal(cents).scaleb(-2))))
+        orders += placed(f"C{customer}-", *history)
+    of.shuffle(orders)
+    as_of = at("2025-06-12")
+    columns = ("order_id", "customer_id", "ordered_at", "net_amount")
+    wanted = alerts([tuple(order[name] for name in columns) for order in orders], as_of)
+    assert {alert["rule"]: alert["severity"] for alert in wanted}.keys() == {
+        "order_spike", "rapid_orders", "outlier", "large_order",
+    }  # fmt: skip
+    found = computed(house, "anomaly_alerts", as_of, fact_orders=orders)
+    assert sorted(found, key=lambda r: str(r["alert_id"])) == sorted(wanted, key=lambda r: str(r["alert_id"]))
+
+
+def test_inventory_at_the_edges_of_its_rules(house: House) -> None:
+    as_of, tick = at("2025-06-30", "12:00:00"), timedelta(microseconds=1)
+    cases: dict[str, tuple[int, list[tuple[timedelta, int]], tuple[Any, ...]]] = {
+        "three days": (3, [(DAY, 7)], (7, "1.0000", "3.00", "critical", False, 11, "high")),
+        "more than three": (31, [(DAY, 70)], (70, "10.0000", "3.10", "low", False, 109, "medium")),
+        "hardly more": (300001, [(DAY, 700000)], (700000, "100000.0000", "3.00", "low", False, 1099999, "medium")),
+        "seven days": (7, [(DAY, 7)], (7, "1.0000", "7.00", "low", False, 7, "medium")),
+        "eight days": (8, [(DAY, 7)], (7, "1.0000", "8.00", "healthy", False, 6, "none")),
+        "enough": (15, [(DAY, 7)], (7, "1.0000", "15.00", "healthy", False, 0, "none")),
+        "at seven days": (9, [(7 * DAY, 3)], (3, "0.4286", "21.00", "healthy", False, 0, "none")),
+        "before": (9, [(7 * DAY + tick, 3)], (0, "0.0000", None, "healthy", False, 0, "none")),
+        "this moment": (9, [(0 * DAY, 1)], (1, "0.1429", "63.00", "healthy", False, 0, "none")),
+        "not yet": (9, [(-tick, 1)], (0, "0.0000", None, "healthy", True, 0, "none")),
+        "dead": (9, [(30 * DAY, 1)], (0, "0.0000", None, "healthy", True, 0, "none")),
+        "almost": (9, [(30 * DAY - tick, 1), (80 * DAY, 1)], (0, "0.0000", None, "healthy", False, 0, "none")),
+        "gone": (0, [(DAY, 2)], (2, "0.2857", "0.00", "out_of_stock", False, 4, "immediate")),
+        "owed": (-5, [(DAY, 2)], (2, "0.2857", "0.00", "out_of_stock", False, 4, "immediate")),
+        "gone, forgotten": (0, [(8 * DAY, 2)], (0, "0.0000", None, "out_of_stock", False, 0, "none")),
+        "never": (0, [], (0, "0.0000", None, "out_of_stock", True, 0, "none")),
+        "kept": (4, [], (0, "0.0000", None, "healthy", True, 0, "none")),
+    }
+    sales = [
+        {"product_id": name, "is_cancelled": False, "ordered_at": as_of - ago, "quantity": units}
+        for name, (_, sold, _) in cases.items()
+        for ago, units in sold
+    ]
+    for name in cases:  # what was cancelled, or is of no known order, was not sold
+        sales.append({"product_id": name, "is_cancelled": True, "ordered_at": as_of, "quantity": 99})
+        sales.append({"product_id": name, "is_cancelled": False, "ordered_at": None, "quantity": 99})
+    stock = [
+        {"product_id": name, "quantity": quantity, "moved_at": as_of + after}
+        for name, (held, *_) in cases.items()
+        if name != "never"
+        for quantity, after in ((held + 2, -DAY), (-2, 0 * DAY), (50, tick))
+    ]
+    members = [(name, 1, True) for name in cases] + [("dead", 2, False), ("unknown", -1, True)]
+    products = [dict(zip(("product_id", "product_sk", "is_current"), each, strict=True)) for each in members]
+    found = computed(house, "inventory_insights", as_of, dim_product=products, fact_sales=sales, stock=stock)
+    columns = (
+        "units_sold_7d", "units_per_day", "days_until_stock_out", "status", "dead_stock", "restock_quantity",
+        "restock_urgency",
+    )  # fmt: skip
+    told = {
+        r["product_id"]: (r["stock_on_hand"], *(str(v) if isinstance(v := r[c], Decimal) else v for c in columns))
+        for r in found
+    }
+    assert told == {name: (held, *wanted) for name, (held, _, wanted) in cases.items()}
+    assert {r["as_of"] for r in found} == {as_of}
+    assert {r["product_id"]: r["last_sold_at"] for r in found} == {
+        name: max((as_of - ago for ago, _ in sold if ago >= 0 * DAY), default=None)
+        for name, (_, sold, _) in cases.items()
+    }
+    assert len(found) == len(cases)
+    for row in found:
+        held, sold, _ = cases[row["product_id"]]
+        assert row == insight(row["product_id"], held, [(as_of - a, u) for a, u in sold if a >= 0 * DAY], as_of)
 
 
 def test_shipments_and_their_performance(house: House) -> None:
