@@ -66,7 +66,7 @@ def test_demo_in_a_read_only_folder_says_so(environment: dict[str, str], tmp_pat
 def test_demo_succeeds_and_shows_a_customer(demo: tuple[Path, Done]) -> None:
     _, done = demo
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    assert "44 of 44 checks passed" in done.stdout
+    assert "46 of 46 checks passed" in done.stdout
     assert "DIFFERS" not in done.stdout
     assert "the most valuable one" in done.stdout
 
