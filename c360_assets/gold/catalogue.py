@@ -155,7 +155,7 @@ _TABLES = (
         "gold.anomaly_alerts",
         "sales/anomaly_alerts.sql",
         _same("gold.fact_orders"),
-        plan_marts.everything,
+        plan_marts.anomaly_alerts,
     ),
     GoldTable(
         "gold.delivery_performance",

@@ -31,11 +31,13 @@ ORDER_MEASURES = (
     "returned_amount", "revenue_amount", "shipments", "delivered_shipments", "on_time_shipments", "late_shipments",
     "open_shipments", "last_delivered_at", "payments", "failed_payments", "captured_amount", "refunded_amount",
 )  # fmt: skip
+PLACED_COLUMNS = ("order_id", "customer_id", "ordered_at", "net_amount")
 PURCHASE_COLUMNS = ("customer_id", "product_sk", "ordered_at", "is_cancelled", "revenue_amount")
 LINE_COLUMNS = (
     "product_id", "order_id", "ordered_at", "is_cancelled", "quantity", "returned_quantity", "gross_amount",
     "discount_amount", "revenue_amount", "cost_amount", "margin_amount",
 )  # fmt: skip
+COUNTED_AFTER = "what was counted already may lie after as_of"
 DESCRIBED = ("product_id", "product_name", "category", "brand", "status")
 
 
@@ -76,6 +78,20 @@ def _sent_to_other_countries(up: Upstream, facts: str, place: str, moment: str) 
     return [values(up.scan(facts).filter(pl.col(place).is_in(places.implode())), moment)]
 
 
+def anomaly_alerts(up: Upstream) -> Scope:
+    """Customers of whom an order changed or was placed since the earlier moment: each is compared with the others."""
+    before = up.built_as_of
+    if before is None or up.as_of < before:
+        raise RebuildNeededError(COUNTED_AFTER)
+    placed = pl.col("ordered_at")
+    due = up.scan("gold.fact_orders").filter((placed > before) & (placed <= up.as_of))
+    keys = distinct(differences(up, "gold.fact_orders", PLACED_COLUMNS)["customer_id"], values(due, "customer_id"))
+    if keys.is_empty():
+        return NOTHING
+    orders = Slice(up, "gold.fact_orders", "customer_id", keys, PLACED_COLUMNS)
+    return Scope(views={"fact_orders": orders}, on="customer_id", keys=keys)
+
+
 def customer_activity(up: Upstream) -> Scope:
     """Customers of events not counted yet, and of orders that changed or were placed since the earlier moment.
 
@@ -85,7 +101,7 @@ def customer_activity(up: Upstream) -> Scope:
     """
     before, now = up.built_as_of, up.as_of
     if before is None or now < before:
-        raise RebuildNeededError("what was counted already may lie after as_of")
+        raise RebuildNeededError(COUNTED_AFTER)
     events = _uncounted_events(up, before)
     placed = pl.col("ordered_at")
     orders = up.scan("gold.fact_orders").select(ORDER_MEASURES)

@@ -228,7 +228,8 @@ def peers(bench: Bench, full: Cost | None, *, verify: bool) -> None:
             if full is None:
                 return
             bench.restore("built")
-            for name, key in KEYS.items():
+            for name in gold_in_pyspark.TABLES:
+                key = KEYS[name]
                 theirs = pq.read_table(Path(scratch) / "spark" / name, coerce_int96_timestamp_unit="us")
                 ours = bench.lake.read(f"gold.{name}")
                 theirs = theirs.select(ours.column_names)

@@ -1,7 +1,7 @@
 """The same gold as one script by hand: Spark SQL from the silver Iceberg tables to Parquet files, and nothing else.
 
-No catalog, audit, increment or publication; each table is written once and read back by those that build on it, as one
-would write it in an afternoon.
+No alerts and inventory; no catalog, audit, increment or publication; each table is written once and read back by those
+that build on it, as one would write it in an afternoon.
 """
 
 from __future__ import annotations

@@ -559,6 +559,24 @@ def test_alerts_are_those_of_the_oracle_for_any_orders(house: House) -> None:
     assert sorted(found, key=lambda r: str(r["alert_id"])) == sorted(wanted, key=lambda r: str(r["alert_id"]))
 
 
+def test_a_late_order_changes_the_alerts_of_those_after_it(house: House) -> None:
+    noon, minute = at("2025-06-01", "12:00:00"), timedelta(minutes=1)
+
+    def judge(as_of: datetime) -> tuple[str, set[str]]:
+        for table in (*SALES, "fact_logistics", "fact_orders"):
+            house.build(table, as_of)
+        return house.build("anomaly_alerts", as_of).mode, {row["alert_id"] for row in house.rows("anomaly_alerts")}
+
+    house.orders(*(("C1", noon + n * 10 * minute, "1.00") for n in range(4)), ("C2", noon + 2 * DAY, "1000.01"))
+    assert judge(noon + DAY) == ("full", set())
+    house.order("late", "C1", noon + 5 * minute, "cancelled")
+    house.item("late", "late", price="2000.00")
+    spiked = {"late-rapid_orders", "late-large_order", "O1-rapid_orders", "O3-order_spike"}
+    assert judge(noon + DAY) == ("incremental", spiked)
+    assert judge(noon + 2 * DAY) == ("incremental", {*spiked, "O4-large_order"})
+    assert judge(noon + DAY) == ("full", spiked)
+
+
 def test_inventory_at_the_edges_of_its_rules(house: House) -> None:
     as_of, tick = at("2025-06-30", "12:00:00"), timedelta(microseconds=1)
     cases: dict[str, tuple[int, list[tuple[timedelta, int]], tuple[Any, ...]]] = {
@@ -840,6 +858,7 @@ def test_increments_give_the_rows_of_a_full_build(house: House) -> None:
         "sales_daily",
         "customer_activity",
         "product_performance",
+        "anomaly_alerts",
     )
     assert {modes[f"gold.{table}"] for table in scoped} == {"incremental"}
 
@@ -853,7 +872,8 @@ def test_increments_give_the_rows_of_a_full_build(house: House) -> None:
     modes = house.build_all(later)
     assert modes["gold.fact_sales"] == "no-op"
     assert {r["segment"] for r in house.rows("customer_360")} <= {"Churned", "Prospect"}
-    assert_same_as_full(house, later, "customer_value", "customer_activity", "customer_360")
+    later_too = ("customer_value", "customer_activity", "customer_360", "anomaly_alerts", "inventory_insights")
+    assert_same_as_full(house, later, *later_too)
 
 
 def test_every_commit_says_what_it_was_built_from(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -168,6 +169,7 @@ def test_an_item_that_changed_its_order_brings_in_both_orders() -> None:
         plan_facts.fact_orders,
         plan_marts.sales_daily,
         plan_marts.product_performance,
+        plan_marts.anomaly_alerts,
         plan_marts.customer_activity,
     ],
 )
@@ -213,10 +215,40 @@ def test_each_event_is_counted_once_whenever_it_arrives() -> None:
     assert keys_of(plan_marts.customer_activity(up)) == ["late", "new", "too early then"]
 
 
-def test_counts_cannot_go_back_in_time() -> None:
-    up = Frames(name="gold.customer_activity", as_of=MOMENT - timedelta(days=1))
+@pytest.mark.parametrize("plan", [plan_marts.customer_activity, plan_marts.anomaly_alerts])
+def test_counts_cannot_go_back_in_time(plan: Any) -> None:
+    up = Frames(name=f"gold.{plan.__name__}", as_of=MOMENT - timedelta(days=1))
     with pytest.raises(RebuildNeededError):
-        plan_marts.customer_activity(up)
+        plan(up)
+
+
+def test_all_orders_of_a_customer_are_judged_again_when_one_changes_or_comes_due() -> None:
+    later, tick = MOMENT + timedelta(days=1), timedelta(microseconds=1)
+
+    def order(identifier: str, customer: str, moment: datetime, net: int = 1, status: str = "placed") -> Row:
+        keys = {"order_id": identifier, "customer_id": customer, "ordered_at": moment}
+        return {**keys, "net_amount": Decimal(net), "order_status": status}
+
+    same = [
+        order("O1", "due", later), order("O2", "judged", MOMENT), order("O3", "not yet", later + tick),
+        order("O4", "dearer", BEGIN),
+    ]  # fmt: skip
+    up = Frames(
+        name="gold.anomaly_alerts",
+        before={"gold.fact_orders": [*same, order("O5", "dearer", MOMENT), order("O6", "shipped", MOMENT)]},
+        after={
+            "gold.fact_orders": [
+                *same, order("O5", "dearer", MOMENT, 2), order("O6", "shipped", MOMENT, status="shipped"),
+                order("O7", "late", BEGIN),
+            ]
+        },
+        as_of=later,
+    )  # fmt: skip
+    scope = plan_marts.anomaly_alerts(up)
+    assert keys_of(scope) == ["dearer", "due", "late"]
+    orders = scope.views["fact_orders"]
+    assert isinstance(orders, Slice)
+    assert sorted(orders.frame["order_id"]) == ["O1", "O4", "O5", "O7"]
 
 
 def test_the_calendar_stays_while_its_years_suffice() -> None:
