@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from c360.lakehouse import Lakehouse
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
-MARTS = ("gold.product_performance", "gold.inventory_insights", "gold.sales_daily", "gold.delivery_performance")
+MARTS = (
+    "gold.product_performance", "gold.inventory_insights", "gold.sales_daily", "gold.delivery_performance",
+    "gold.anomaly_alerts",
+)  # fmt: skip
 KEYS = {"gold.product_performance": ("product_id",), "gold.inventory_insights": ("product_id",)}
 WORDS = pa.array([f"{first} {last}" for first in ("Zoë", "Łukasz", "Ana", "Jo") for last in ("García", "Żak", "Berg")])
 UNIQUE = {"email": "{}@example.com", "phone": "+4930{}", "full_name": "Ada {} Berg"}
@@ -60,7 +63,7 @@ class Crowd:
             staged.overwrite(rows)
             staged.publish()
         snapshot = self._lake.snapshot(table)
-        if table not in (*MARTS, "gold.anomaly_alerts") and table != ANCHOR and snapshot is not None:
+        if table not in MARTS and table != ANCHOR and snapshot is not None:
             self._sources[table] = snapshot
 
     def _rows(self, table: str, count: int) -> pa.Table:
