@@ -114,7 +114,9 @@ class ConnectWorker:
             "session.timeout.ms": "6000",
             "heartbeat.interval.ms": "2000",
             "plugin.path": str(archives.folder("debezium", settings)),
-            "plugin.discovery": "only_scan",
+            "plugin.discovery": "service_load",
+            # What a killed worker left open holds up all readers, its successor among them, until this is over.
+            "producer.transaction.timeout.ms": "15000",
             # Passwords stay in files of the home: neither the topics nor the REST API hold them.
             "config.providers": "file",
             "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",

@@ -129,6 +129,8 @@ class KafkaBroker:
             "broker.heartbeat.interval.ms": "500",
             # Flink's exactly-once sinks keep a transaction open from one checkpoint to the next, restarts included.
             "transaction.max.timeout.ms": "3600000",
+            # A killed producer's transaction ends when its own time is over, and not up to 10 s later.
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
             "log.segment.bytes": str(256 * 2**20),
             "log.cleaner.dedupe.buffer.size": str(16 * 2**20),
             "num.network.threads": "2",
