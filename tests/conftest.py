@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,21 @@ if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
 
 
+_GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
+
+
 def free_port() -> int:
-    """A TCP port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing listens on right now; another one each time.
+
+    Below those that Linux gives to outgoing connections (from 32,768 on), one of which could take it before it is used.
+    """
+    while True:
+        port = secrets.choice(range(12_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tests.unit.engines.engine_specs import eventually, gone, tagged
 from tests.unit.serving.company import Company
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -55,18 +55,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert [process for process in left if not gone(process.pid)] == []
 
 
-class Load:
-    """Asks from several threads; keeps the ids of what was answered whole, and what was neither whole nor cut off.
+class Askers:
+    """Threads that ask until the block is left."""
 
-    With ``retries`` no call may fail, and without only where nobody listens or the connection is cut.
-    """
-
-    def __init__(self, stack: Stack, key: str, retries: int) -> None:
-        self.address = f"http://127.0.0.1:{stack.settings.api_port}"
-        self.home = stack.settings.home
-        self.key, self.retries, self.answered, self.wrong = key, retries, list[str](), list[str]()
+    def __init__(self, *asking: Callable[[], None]) -> None:
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(4)]
+        self.threads = [threading.Thread(target=each) for each in asking]
 
     def __enter__(self) -> Self:
         for thread in self.threads:
@@ -77,6 +71,19 @@ class Load:
         self.over.set()
         for thread in self.threads:
             thread.join()
+
+
+class Load(Askers):
+    """Asks from several threads; keeps the ids of what was answered whole, and what was neither whole nor cut off.
+
+    With ``retries`` no call may fail, and without only where nobody listens or the connection is cut.
+    """
+
+    def __init__(self, stack: Stack, key: str, retries: int) -> None:
+        self.address = f"http://127.0.0.1:{stack.settings.api_port}"
+        self.home = stack.settings.home
+        self.key, self.retries, self.answered, self.wrong = key, retries, list[str](), list[str]()
+        super().__init__(*(partial(self._ask, number) for number in range(4)))
 
     def goes_on(self) -> bool:
         """A hundred more answers come."""
@@ -123,7 +130,7 @@ def recorded(folder: Path) -> set[str]:
     return found
 
 
-class Watch:
+class Watch(Askers):
     """Asks for lists and rows while releases come; each release has written its number into all of its rows."""
 
     PATHS = ("customers?limit=200", "customers/C0000003", "customers/C0000003/orders", "customers/C0000003/timeline")
@@ -133,18 +140,7 @@ class Watch:
         self.failed, self.asked = list[str](), 0
         self.home = stack.settings.home
         self.numbers: dict[str, set[str]] = {}
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._ask, args=(path,)) for path in self.PATHS]
-
-    def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
+        super().__init__(*(partial(self._ask, path) for path in self.PATHS))
 
     def _ask(self, path: str) -> None:
         with httpx.Client(headers={"x-api-key": self.key}, timeout=20) as client:
