@@ -1,4 +1,7 @@
-"""The API over the demonstration's lake, published five times: what it says equals what DuckDB reads in the tables."""
+"""The API over the demonstration's lake, published five times: what it says equals what DuckDB reads in the tables.
+
+Up to a thousand customers; scale 0.05 has 500, TEST_SCALE=0.1 has them.
+"""
 
 from __future__ import annotations
 
