@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from api.security.decision import View
+    from c360.contracts.model import Column
     from c360.serving.model import Kind
 
     Show = Callable[[Mapping[str, object]], dict[str, object]]
@@ -47,20 +48,16 @@ class Presenting:
 
     def show(self, kind: Kind, view: View) -> Show:
         """A function from a row of this kind to the row under this view."""
-        found = self._made.get((kind, view.id))
-        if found is None:
-            columns = get_contract(BY_KIND[kind].table).columns
-            found = row_presenter(columns, view.presentations, view.column_overrides, self._tokens)
-            self._made[kind, view.id] = found
-        return found
+        return self._made.get((kind, view.id)) or self._make(kind, get_contract(BY_KIND[kind].table).columns, view)
 
     def show_event(self, topic: str, view: View) -> Show:
         """A function from the record of an event (:func:`c360.live.parts.columns`) to the record under this view."""
-        found = self._made.get((topic, view.id))
-        if found is None:
-            found = row_presenter(event_columns(topic), view.presentations, view.column_overrides, self._tokens)
-            self._made[topic, view.id] = found
-        return found
+        return self._made.get((topic, view.id)) or self._make(topic, event_columns(topic), view)
+
+    def _make(self, of: str, columns: Sequence[Column], view: View) -> Show:
+        made = row_presenter(columns, view.presentations, view.column_overrides, self._tokens)
+        self._made[of, view.id] = made
+        return made
 
     def each(self, kind: Kind, rows: Sequence[tuple[Mapping[str, object], View]]) -> list[dict[str, object]]:
         """Each row under its own view."""

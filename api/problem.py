@@ -75,13 +75,18 @@ def problem_of(error: Exception) -> ProblemError:
     return ProblemError(500, "internal", "Something went wrong; the log has it under the request's id.")
 
 
-def refusal(error: Exception, request_id: str = "") -> Response:
-    """The answer to an exception; what is the service's own fault is logged."""
+def problem_told(error: Exception, request_id: str) -> ProblemError:
+    """What is told of an exception; what is the service's own fault is logged under the request's id."""
     problem = problem_of(error)
     if problem.status >= 500:
         trace = error if problem.status == 500 else None
         LOG.error("%s %s", problem.code, type(error).__name__, exc_info=trace, extra={"request_id": request_id})
-    return problem_response(problem)
+    return problem
+
+
+def refusal(error: Exception, request_id: str = "") -> Response:
+    """The answer to an exception; what is the service's own fault is logged."""
+    return problem_response(problem_told(error, request_id))
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, str]]:

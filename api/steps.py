@@ -73,7 +73,8 @@ class Steps:
         if isinstance(mine, IndexSource):
             mine.index = copy.copy(mine.index)
             self._wrap(mine.index, "select", "read", lambda _, rows: {"c360.kind": "customer", **about, **_rows(rows)})
-            self._wrap(mine.index, "rows", "read", lambda given, rows: {"c360.kind": given[0], **about, **_rows(rows)})
+            for name in ("rows", "between"):
+                self._wrap(mine.index, name, "read", lambda of, rows: {"c360.kind": of[0], **about, **_rows(rows)})
         return mine
 
     def _wrap(

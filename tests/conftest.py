@@ -38,6 +38,11 @@ def free_port() -> int:
                 return port
 
 
+def free_ports() -> dict[str, int]:
+    """A free port for each of the settings that names one."""
+    return {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a lakehouse of the test's own."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +20,13 @@ from graphql import (
 
 from api.graphql.fields import SCHEMA
 from api.graphql.limits import LIMITS, LimitError, Plan, measure, plan, screen
-from api.problem import problem_of
+from api.problem import problem_told
 
 if TYPE_CHECKING:
     from graphql import DocumentNode
 
     from api.graphql.reading import Reading
 
-LOG = logging.getLogger("c360.api")
 MOST_ERRORS = 20
 _CORE = SCHEMA._schema
 """Strawberry declares the types and graphql-core runs them: between its steps come limits, the rate and the release."""
@@ -104,16 +102,13 @@ def run(prepared: Prepared, reading: Reading) -> dict[str, Any]:
     if reading.permitted:
         extensions["release"] = reading.release
     answer = {"data": found.data, "extensions": extensions}
-    errors = [_problem(each) for each in found.errors or ()]
+    errors = [_problem(each, reading.request_id) for each in found.errors or ()]
     return answer | ({"errors": errors} if errors else {})
 
 
-def _problem(error: GraphQLError) -> dict[str, Any]:
+def _problem(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """The error of a field as the other routes tell it."""
-    original = error.original_error or RuntimeError("graphql")
-    problem = problem_of(original)
-    if problem.status >= 500:
-        LOG.error("%s %s", problem.code, type(original).__name__, exc_info=original if problem.status == 500 else None)
+    problem = problem_told(error.original_error or RuntimeError("graphql"), request_id)
     return _told(error, problem.code, problem.detail, status=problem.status)
 
 

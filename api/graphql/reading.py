@@ -52,6 +52,7 @@ class Reading:
             source, request, principal, purpose, plan,
         )  # fmt: skip
         self.state: State = request.app.state.c360
+        self.request_id: str = request.scope["state"]["request_id"]
         self.refused: ProblemError | None = None
         """The first field that was not permitted."""
         self.permitted = False

@@ -13,7 +13,7 @@ from api.describing import AsOf, answers, as_documented
 from api.paging import Cursor, Limit
 from api.problem import ProblemError, not_found
 from api.security.policy import Action
-from api.serving.source import IndexSource
+from api.serving.source import IndexSource, ReleaseSource
 from c360.serving.model import Kind
 
 router = APIRouter()
@@ -80,9 +80,7 @@ async def get_delivery_metrics(
 async def list_segments(asking: Metrics, as_of: AsOf = None) -> Response:
     """Segments and how many customers they have."""
     as_documented(as_of)
-    source = await asking.source()
-    if not isinstance(source, IndexSource):
-        raise not_found("index of that moment")
+    source = _indexed(await asking.source())
     where, values = asking.decision.conditions.where()
     rows = source.index.select(
         f"SELECT segment, count(*) FROM customer WHERE {where} GROUP BY segment ORDER BY segment", values
@@ -115,6 +113,12 @@ def _tables(source: IndexSource) -> list[Row]:
     ]
 
 
+def _indexed(source: ReleaseSource) -> IndexSource:
+    if isinstance(source, IndexSource):
+        return source
+    raise not_found("index of that moment")
+
+
 async def _one_product(asking: Asking, kind: Kind, product_id: str) -> Response:
     source = await asking.source()
     row = await asking.read(source, source.one, kind, product_id)
@@ -125,9 +129,8 @@ async def _one_product(asking: Asking, kind: Kind, product_id: str) -> Response:
 
 
 async def _listed(asking: Asking, kind: Kind, limit: int, cursor: str | None) -> Response:
-    found, after = await asking.resumed(cursor, kind)
-    if not isinstance(found, IndexSource):
-        raise not_found("index of that moment")
+    resumed, after = await asking.resumed(cursor, kind)
+    found = _indexed(resumed)
     rows = found.index.rows(kind, after=after, most=limit + 1)
     view = asking.decision.always
     items = asking.state.presenting.rows(kind, view, [row for _, row in rows[:limit]])
@@ -136,9 +139,7 @@ async def _listed(asking: Asking, kind: Kind, limit: int, cursor: str | None) ->
 
 
 async def _over_time(asking: Asking, kind: Kind, start: date, end: date) -> Response:
-    source = await asking.source()
-    if not isinstance(source, IndexSource):
-        raise not_found("index of that moment")
+    source = _indexed(await asking.source())
     within = records_within(source, kind, start, end)
     view = asking.decision.always
     items = asking.state.presenting.rows(kind, view, within)

@@ -83,7 +83,7 @@ def _streamed(asking: Asking, value: Value, topic: str, view: View) -> Row:
 
 
 def _fields(row: Row, fields: dict[str, str]) -> Row:
-    return {field: row.get(column) for field, column in fields.items() if column in row}
+    return {field: row[column] for field, column in fields.items() if column in row}
 
 
 def _part(source: str, at: Any, record: Row) -> Row:

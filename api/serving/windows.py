@@ -31,9 +31,8 @@ class StreamWindows:
     def __init__(self, settings: Settings) -> None:
         self._lake = Lakehouse(settings, lock_timeout_s=2.0)
         self._lock = threading.Lock()
-        self._looked, self._snapshot = float("-inf"), 0
-        self._rows: list[dict[str, Any]] = []
-        self._live: dict[str, Any] = {}
+        self._looked = float("-inf")
+        self._nothing("absent")
 
     def newest(self, hours: int) -> Found:
         """The windows of the last hours, newest first, and ``state`` with the snapshot that they are from.
@@ -56,12 +55,17 @@ class StreamWindows:
         try:
             snapshot = self._lake.snapshot(METRICS) if self._lake.exists(METRICS) else None
             if snapshot is None:
-                self._rows, self._live, self._snapshot = [], {"state": "absent"}, 0
+                self._nothing("absent")
             elif snapshot != self._snapshot:
                 self._read(snapshot)
         except (C360Error, OSError) as error:
             LOG.warning("the windows of the streams cannot be read: %s", error)
-            self._rows, self._live, self._snapshot = [], {"state": "not_available"}, 0
+            self._nothing("not_available")
+
+    def _nothing(self, state: str) -> None:
+        self._snapshot = 0
+        self._rows: list[dict[str, Any]] = []
+        self._live: dict[str, Any] = {"state": state}
 
     def _read(self, snapshot: int) -> None:
         import polars as pl

@@ -6,12 +6,12 @@ the business key, and the columns of the place are left out.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from c360.contracts.loader import load_contracts
+from c360.contracts.vocabulary import decimal_of
 from c360.errors import ContractError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _TYPES = {
     "date": "date",
     "timestamp": "timestamptz",
 }
-_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class ShopColumn:
     @property
     def scale(self) -> int | None:
         """Digits behind the point of a decimal; None for other types."""
-        match = _DECIMAL.fullmatch(self.type)
-        return None if match is None else int(match[2])
+        decimal = decimal_of(self.type)
+        return None if decimal is None else decimal[1]
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ def shop_table(contract: Contract) -> ShopTable:
 
 
 def _sql_type(contract: Contract, column: str, kind: str) -> str:
-    if match := _DECIMAL.fullmatch(kind):
-        return f"numeric({match[1]},{match[2]})"
+    if decimal := decimal_of(kind):
+        return "numeric({},{})".format(*decimal)
     if kind not in _TYPES:
         raise ContractError(
             f"{contract.name}: the shop's database has no type for {column} ({kind})",

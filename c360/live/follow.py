@@ -13,6 +13,8 @@ from c360.live.parts import TOPICS, Values
 from c360.live.store import KEPT_DAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from confluent_kafka import Consumer, Message
 
     from c360.live.parts import Value
@@ -67,10 +69,9 @@ class Follower:
         """Leave the broker."""
         self._consumer.close()
 
-    def _try(self, work: object) -> None:
+    def _try(self, work: Callable[[], None]) -> None:
         from confluent_kafka import KafkaException
 
-        assert callable(work)
         try:
             work()
             # Until there are topics, they may come at any moment.

@@ -34,7 +34,7 @@ from c360.serving.store import Store
 from c360.settings import Settings
 from tests.bench.bench_stream_latency import flow
 from tests.bench.stream_messages import TOPIC, message
-from tests.conftest import free_port
+from tests.conftest import free_ports
 from tests.unit.serving.company import Company
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000, help="other events a second")
     parser.add_argument("--probes", type=int, default=300)
     options = parser.parse_args()
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
         settings = Settings.model_validate({"home": folder, **ports})
         with Lakehouse(settings) as lake:

@@ -23,7 +23,7 @@ from c360.events import EventProducer, KafkaAdminManager, Metadata, ProducerConf
 from c360.settings import Settings
 from tests.bench.meter import Cost, Meter
 from tests.bench.stream_messages import TOPIC
-from tests.conftest import free_port
+from tests.conftest import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
         settings = Settings.model_validate({"home": folder, **ports})
         with Stack(settings).running("kafka"):

@@ -35,7 +35,7 @@ from c360.streams.flink import FlinkClient
 from c360.streams.sql import statements
 from tests.bench.stream_messages import TOPIC, message
 from tests.bench.stream_watch import JOB, SILVER, fresh_tables
-from tests.conftest import free_port
+from tests.conftest import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, nargs="*", default=[1.0, 10.0, 60.0], help="seconds between commits")
     parser.add_argument("--commits", type=int, default=0, help="instead: so many commits, one a second, with upkeep")
     options = parser.parse_args()
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
         settings = Settings.model_validate({"home": folder, "flink_slots": 2, "flink_memory_mb": 3072, **ports})
         engines = ("kafka", "flink", "spark") if options.commits else ("kafka", "flink")

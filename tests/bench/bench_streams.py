@@ -35,7 +35,7 @@ from c360.streams.job import StreamJob
 from c360.streams.sql import statements
 from tests.bench.stream_messages import SPAN_MS, Sent, publish
 from tests.bench.stream_watch import JOB, Wanted, fresh_tables, watch
-from tests.conftest import free_port
+from tests.conftest import free_ports
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["ours", "spark", "python"], help="one contestant")
     parser.add_argument("--spark-batch", type=int, default=1_000_000, help="messages of a batch of the Spark peer")
     options = parser.parse_args()
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     job = replace(JOB, parallelism=options.parallelism, checkpoint_seconds=options.checkpoint)
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
         home = {"home": folder, "kafka_port": ports["kafka_port"]}

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from c360.settings import Settings
-from tests.conftest import free_port
+from tests.conftest import free_ports
 from tests.faulty import files_up_to
 from tests.leaks.sentinel import SENTINEL
 
@@ -28,7 +27,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith(("C360_", "DAGSTER_"))},
         "C360_HOME": str(home),
         "C360_SCALE": os.environ.get("TEST_SCALE", "0.05"),
-        **{f"C360_{name.upper()}": str(free_port()) for name in Settings.model_fields if name.endswith("_port")},
+        **{f"C360_{name.upper()}": str(port) for name, port in free_ports().items()},
         "C360_SPARK_MEMORY": "2g",
         "COLUMNS": "1000",
     }

@@ -25,7 +25,7 @@ from c360.serving.model import TABLES
 from c360.serving.release import release
 from c360.serving.store import Store
 from c360.settings import Settings
-from tests.conftest import free_port
+from tests.conftest import free_ports
 from tests.unit.engines.engine_specs import eventually, gone, tagged
 from tests.unit.serving.company import Company
 
@@ -88,7 +88,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     settings = Settings.model_validate({"home": tmp_path_factory.mktemp("live"), **ports})
     with Lakehouse(settings) as lake:
         Company(lake, customers=len(CUSTOMERS)).publish()

@@ -16,7 +16,7 @@ from c360.contracts.topic import TopicContract, load_topics
 from c360.engines.stack import ENGINES, Stack
 from c360.events import EventMetrics, EventSchema, KafkaAdminManager, TopicConfig
 from c360.settings import Settings
-from tests.conftest import free_port
+from tests.conftest import free_ports
 
 NEEDED = ("kafka", "registry")
 
@@ -42,7 +42,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         return
     if not set(NEEDED) <= set(ENGINES):
         pytest.skip("the stack has no Kafka and no registry; set C360_TEST_KAFKA and C360_TEST_REGISTRY")
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     settings = Settings.model_validate({"home": tmp_path_factory.mktemp("events"), **ports})
     with Stack(settings).running(*NEEDED):
         yield Engines(settings.kafka_servers, settings.registry_address)

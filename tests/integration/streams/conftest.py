@@ -21,7 +21,7 @@ from c360.lakehouse import Lakehouse
 from c360.settings import Settings
 from c360.streams.reconcile import heal, reconcile
 from c360.streams.runner import Streams
-from tests.conftest import free_port
+from tests.conftest import free_ports
 from tests.unit.engines.engine_specs import gone, tagged
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def spark(world: World) -> Iterator[SparkSession]:
 @contextmanager
 def started(home: Path) -> Iterator[World]:
     """Running engines with the product's topics; ends without orphans."""
-    ports = {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+    ports = free_ports()
     stack = Stack(Settings.model_validate({"home": home, "flink_slots": 5, **ports}))
     left: list[Any] = []
     try:
