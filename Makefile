@@ -61,6 +61,7 @@ bench: setup setup-streaming ## Measure; figures go to docs/benchmarks.md
 	@$(RUN) python -m tests.bench.bench_gold --scale 1
 	@$(RUN) python -m tests.bench.bench_upsert
 	@$(RUN) python -m tests.bench.bench_streams --events 2000000 --peers
+	@$(RUN) python -m tests.bench.bench_shop_decode
 	@$(RUN) python -m tests.bench.bench_producer
 	@$(RUN) python -m tests.bench.bench_stream_latency
 	@$(RUN) python -m tests.bench.bench_api --customers 50000 --seconds 3 --rounds 1

@@ -42,12 +42,13 @@ ROWS: dict[Kind, str] = {
 """Documents, and the schemas of their rows, which the contracts describe."""
 OTHERS = {
     "timeline": "TimelineEntry", "segment": "Segment", "table": "Table", "release": "Release", "spell": "SegmentSpell",
-    "live": "LiveCustomer", "window": "StreamWindow",
+    "live": "LiveCustomer", "window": "StreamWindow", "live_inventory": "LiveInventory",
 }  # fmt: skip
 """What else is answered, and its schema in :data:`SCHEMAS`."""
 _TEXT, _WHOLE = {"type": "string"}, {"type": "integer"}
 _MOMENT = {"type": "string", "format": "date-time"}
 TEXTS = {"type": "array", "items": _TEXT}
+_RECORD = {"type": "object", "additionalProperties": True}
 
 
 def _object(description: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +66,7 @@ def ref(name: str) -> dict[str, str]:
 
 
 PROBLEM = ref("Problem")
+_LIVE = {"state": _TEXT, "current": _or_null(_MOMENT), "unread": _WHOLE}
 SCHEMAS = {
     "Problem": _object(
         "A refusal (RFC 9457). `code` is a fixed word for programs, `detail` a sentence for people.",
@@ -97,8 +99,24 @@ SCHEMAS = {
     ),
     "LiveCustomer": _object(
         "What is newest of a customer, by part; null for what never happened.",
-        {"customer_id": _TEXT, "parts": {"type": "object", "additionalProperties": _or_null(ref("LivePart"))}},
+        {
+            "customer_id": _TEXT,
+            "parts": {"type": "object", "additionalProperties": _or_null(ref("LivePart"))},
+            "features": ref("LiveFeatures"),
+        },
     ),
+    "LiveFeatures": _object(
+        "The newest row of the segment, and active alerts, newest first, as the feature store has them.",
+        {**_LIVE, "segment": _or_null(_RECORD), "alerts": {"type": "array", "items": _RECORD}},
+    ),
+    "LiveSales": _object(
+        "Sales in windows of an hour, sliding by five minutes, newest first, as the feature store has them.",
+        {**_LIVE, "windows": {"type": "array", "items": _RECORD}},
+    ),
+    "LiveInventory": {
+        **_or_null(_RECORD),
+        "description": "The newest row of a product's stock, as the feature store has it.",
+    },
     "Liveness": {
         "type": "object",
         "description": "`live`, `behind`, `stopped`, `absent`, `not_available`: then the release, or nothing, answers.",

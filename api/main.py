@@ -24,6 +24,7 @@ from api.security.policy import Policy
 from api.security.secrets import refuse_default_secrets
 from api.security.settings import SecuritySettings
 from api.security.tokens import TokenVerifier
+from api.serving.features import Features
 from api.serving.serving import Serving
 from api.serving.windows import StreamWindows
 from api.spans import Spans
@@ -109,11 +110,14 @@ def _operation_id(route: APIRoute) -> str:
 def _start(settings: Settings, security: SecuritySettings, key: bytes) -> State:
     serving = Serving(settings)
     serving.start()
+    features = Features(settings)
+    features.start()
     return State(
         settings=settings,
         serving=serving,
         live=LiveReader(settings.live_dir),
         windows=StreamWindows(settings),
+        features=features,
         policy=Policy(),
         keys=KeyStore(key_path(settings.home)),
         tokens=TokenVerifier(security) if security.jwt_jwks else None,

@@ -14,6 +14,7 @@ from c360.privacy.masking import row_presenter
 
 EXPORT_TOKENS = frozenset({"customer_id", "customer_sk"})
 """Columns that are tokenised for some although they carry no classification."""
+FEATURE = "features."
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,10 @@ class Presenting:
     def show_event(self, topic: str, view: View) -> Show:
         """A function from the record of an event (:func:`c360.live.parts.columns`) to the record under this view."""
         return self._made.get((topic, view.id)) or self._make(topic, event_columns(topic), view)
+
+    def show_feature(self, name: str, columns: Sequence[Column], view: View) -> Show:
+        """A function from a row of a feature with these columns to the row under this view."""
+        return self._made.get((f"{FEATURE}{name}", view.id)) or self._make(f"{FEATURE}{name}", columns, view)
 
     def _make(self, of: str, columns: Sequence[Column], view: View) -> Show:
         made = row_presenter(columns, view.presentations, view.column_overrides, self._tokens)

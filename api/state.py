@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from api.security.limits import RateLimit
     from api.security.policy import Policy
     from api.security.tokens import TokenVerifier
+    from api.serving.features import Features
     from api.serving.serving import Serving
     from api.serving.windows import StreamWindows
     from c360.live.store import LiveReader
@@ -27,6 +28,7 @@ class State:
     serving: Serving
     live: LiveReader
     windows: StreamWindows
+    features: Features
     policy: Policy
     keys: KeyStore
     tokens: TokenVerifier | None
@@ -42,5 +44,6 @@ class State:
         self.serving.close()
         self.live.close()
         self.windows.close()
+        self.features.close()
         self.keys.close()
         self.audit.close()

@@ -50,6 +50,7 @@ class Steps:
         self._wrap(presenting, "each", "present", lambda given, rows: {"c360.kind": given[0], **_rows(rows)})
         self._wrap(state.live, "read", "read", lambda _, __: {"c360.kind": "live"})
         self._wrap(state.windows, "newest", "read", lambda _, __: {"c360.kind": "window"})
+        self._wrap(state.features.reader, "ask", "read", lambda _, __: {"c360.kind": "feature"})
         for name in ("show", "show_event"):
             vars(presenting)[name] = self._show(getattr(presenting, name))
         self._wrap(state.audit, "write", "audit write", lambda given, _: {"c360.outcome": given[0].outcome})

@@ -77,12 +77,19 @@ class Settings(BaseSettings):
     flink_port: int = Field(default=8081, ge=1024, le=65535)
     flink_gateway_port: int = Field(default=8083, ge=1024, le=65535)
     flink_rpc_port: int = Field(default=6123, ge=1024, le=65535)
-    flink_memory_mb: int = Field(default=2048, ge=1280)
-    flink_slots: int = Field(default=6, ge=1, le=64)
+    flink_memory_mb: int = Field(default=3072, ge=1280)
+    flink_slots: int = Field(default=12, ge=1, le=64)
     flink_reporter_ports: str | None = Field(default=None, pattern=r"^\d+(-\d+)?$")
     metrics_port: int = Field(default=9464, ge=1024, le=65535)
     live_port: int = Field(default=9465, ge=1024, le=65535)
     live_lookback_hours: float = Field(default=24, gt=0, le=24 * 30)
+
+    dynamodb_endpoint: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    dynamodb_region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+    dynamodb_port: int = Field(default=8084, ge=1024, le=65535)
+    dynamodb_memory: str = Field(default="256m", pattern=r"^\d+[mg]$")
+    feature_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,100}$")
+    sink_port: int = Field(default=9466, ge=1024, le=65535)
 
     jar_cache: Path = Path("~/.cache/c360/jars")
     maven_mirror: str | None = None
@@ -192,6 +199,13 @@ class Settings(BaseSettings):
     def flink_gateway_address(self) -> str:
         """Address of Flink's SQL Gateway."""
         return self.flink_gateway_url or f"http://{LOOPBACK}:{self.flink_gateway_port}"
+
+    @property
+    def dynamodb_address(self) -> str:
+        """Address of DynamoDB; with only ``C360_DYNAMODB_REGION`` set it is Amazon's, and empty here."""
+        if self.dynamodb_endpoint or self.dynamodb_region:
+            return self.dynamodb_endpoint or ""
+        return f"http://{LOOPBACK}:{self.dynamodb_port}"
 
     @property
     def checkpoint_dir(self) -> Path:

@@ -40,11 +40,13 @@ class GoldRefresh(Refresh):
     as_of: str = ""
 
 
-def _failure(error: C360Error) -> dg.Failure:
+def failure(error: C360Error) -> dg.Failure:
+    """A refusal as Dagster shows it, with its mend."""
     return dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False)
 
 
-def _published(publication: "Publication", **metadata: Any) -> Events:
+def published(publication: "Publication", **metadata: Any) -> Events:
+    """A published commit and the audit that it passed."""
     yield dg.MaterializeResult(
         asset_key=asset_key(publication.table),
         metadata={"snapshot_id": dg.MetadataValue.text(str(publication.snapshot_id)), **metadata},
@@ -53,7 +55,7 @@ def _published(publication: "Publication", **metadata: Any) -> Events:
     )
 
 
-def _unchanged(name: str, note: str, snapshot_id: int | None) -> Events:
+def unchanged(name: str, note: str, snapshot_id: int | None) -> Events:
     """The table stands as it was audited: say so without a new data version, so that nothing downstream wakes."""
     yield dg.MaterializeResult(
         asset_key=asset_key(name),
@@ -71,7 +73,8 @@ def _current(lake: "Lakehouse", name: str) -> int | None:
     return lake.snapshot(name) if lake.exists(name) else None
 
 
-def _refused(error: "RefusedByAudit") -> Events:
+def refused(error: "RefusedByAudit") -> Events:
+    """A failed audit: the check, and the end of the step."""
     yield check_result(error.report)
     raise dg.Failure(
         description=str(error.problem),
@@ -109,14 +112,14 @@ def bronze_asset(name: str) -> dg.AssetsDefinition:
                 ingested_at=datetime.now(UTC),
             )
         except RefusedByAudit as error:
-            yield from _refused(error)
+            yield from refused(error)
             return
         except C360Error as error:
-            raise _failure(error) from error
+            raise failure(error) from error
         if run.publication is None:
-            yield from _unchanged(name, "no new landing files", _current(lake, name))
+            yield from unchanged(name, "no new landing files", _current(lake, name))
             return
-        yield from _published(
+        yield from published(
             run.publication,
             **{"dagster/partition_row_count": run.rows, "files": run.files, "malformed_records": run.malformed},
         )
@@ -143,15 +146,15 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
         try:
             run = silver.refine(lake, name, run_id=context.run.run_id, full_refresh=config.full_refresh)
         except RefusedByAudit as error:
-            yield from _refused(error)
+            yield from refused(error)
             return
         except C360Error as error:
-            raise _failure(error) from error
+            raise failure(error) from error
         if run.publication is None:
-            yield from _unchanged(name, run.mode, _current(lake, name))
+            yield from unchanged(name, run.mode, _current(lake, name))
             return
-        refused = sum(run.rejected.values())
-        for side, added in (("silver.rejected", refused), ("silver.deduplicated", run.deduplicated)):
+        rejected = sum(run.rejected.values())
+        for side, added in (("silver.rejected", rejected), ("silver.deduplicated", run.deduplicated)):
             if added:
                 context.log_event(
                     dg.AssetMaterialization(
@@ -159,7 +162,7 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
                         metadata={"dagster/row_count": lake.row_count(side), "rows": added, "from": name},
                     )
                 )
-        yield from _published(
+        yield from published(
             run.publication,
             **{
                 "dagster/row_count": lake.row_count(name),
@@ -167,7 +170,7 @@ def silver_asset(name: str) -> dg.AssetsDefinition:
                 "received": run.received,
                 "accepted": run.accepted,
                 "deduplicated": run.deduplicated,
-                "rejected": refused,
+                "rejected": rejected,
                 "rejected_by_reason": dg.MetadataValue.json(run.rejected),
                 "repaired_by_column": dg.MetadataValue.json(run.repaired),
                 "kept_of_forgotten_files": run.kept,
@@ -209,14 +212,14 @@ def gold_asset(name: str) -> dg.AssetsDefinition:
             ):
                 publication = None if build.staged is None else audit_and_publish(build.staged, contract)
         except RefusedByAudit as error:
-            yield from _refused(error)
+            yield from refused(error)
             return
         except C360Error as error:
-            raise _failure(error) from error
+            raise failure(error) from error
         if publication is None:
-            yield from _unchanged(name, "nothing new upstream", _current(lake, name))
+            yield from unchanged(name, "nothing new upstream", _current(lake, name))
             return
-        yield from _published(
+        yield from published(
             publication,
             **{"dagster/row_count": lake.row_count(name), "mode": build.mode, "rows_written": build.rows},
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from c360.cdc.contracts import shop_contracts
 from c360.contracts import load_contracts
 from c360.contracts.loader import load_stream_contracts
 from c360.contracts.model import Column, Contract
@@ -68,8 +69,8 @@ def is_streamed(name: str) -> bool:
 
 
 def known_contract(name: str) -> Contract | None:
-    """The contract of a table of the batch or the streams, None if it has none."""
-    return load_stream_contracts().get(name) or load_contracts().get(name)
+    """The contract of a table of the batch, the streams or the shop, None if it has none."""
+    return load_stream_contracts().get(name) or load_contracts().get(name) or shop_contracts().get(name)
 
 
 def asset_arguments(contract: Contract) -> dict[str, Any]:

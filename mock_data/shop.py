@@ -18,6 +18,7 @@ from c360.settings import Settings
 from mock_data.company import company_of
 from mock_data.shop_changes import transactions
 from mock_data.shop_ledger import ShopLedger
+from mock_data.shop_spoil import Spoiler
 
 app = typer.Typer(add_completion=False)
 
@@ -26,6 +27,8 @@ app = typer.Typer(add_completion=False)
 def main(
     out: Annotated[Path | None, typer.Option(help="New folder for the ledger; default: below the home folder.")] = None,
     light: Annotated[bool, typer.Option("--light", help="Straight to Kafka, without the database.")] = False,
+    defects: Annotated[bool, typer.Option("--defects", help="With --light: as on a bad day.")] = False,
+    load: Annotated[bool, typer.Option("--load", help="The rows as they are in the end, at once.")] = False,
     scale: Annotated[float, typer.Option(help="As for `python -m mock_data`.")] = 0.1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same transactions.")] = 360,
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = datetime(2025, 1, 1),  # noqa: DTZ001
@@ -42,7 +45,10 @@ def main(
     now = datetime.now(UTC)
     folder = out or settings.home / "truth" / "shop" / now.strftime("%Y%m%dT%H%M%S%f")
     began = time.monotonic()
+    spoiler = Spoiler(seed) if defects else None
     try:
+        if (defects and not light) or (load and light):
+            raise C360Error("A database has no defects, and no rows without it", "leave --defects or --load out")
         made = transactions(company_of(scale, seed, start.date(), days), limit, None if as_recorded else now)
         ledger = ShopLedger(folder)
         try:
@@ -51,15 +57,21 @@ def main(
                 from mock_data.shop_light import send
 
                 install_topics(settings)
-                send(made, settings, ledger, rate)
+                send(made, settings, ledger, rate, spoiler)
             else:
                 from c360.cdc.manage import install_database
                 from mock_data.shop_database import ShopWriter
 
                 install_database(settings)
-                ShopWriter(settings).write(made, ledger, rate)
+                writer = ShopWriter(settings)
+                if load:
+                    writer.load(made, ledger)
+                else:
+                    writer.write(made, ledger, rate)
         finally:
-            counts = ledger.close(path="light" if light else "database")
+            counts = ledger.close(
+                path="light" if light else "database", defects=dict(spoiler.counts if spoiler else ())
+            )
     except C360Error as error:
         Console(stderr=True).print(f"[red]{type(error).__name__}:[/red] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None

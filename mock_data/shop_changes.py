@@ -12,7 +12,7 @@ import polars as pl
 
 from c360.cdc.schema import NAMES, shop_tables
 from mock_data.catalog import catalog
-from mock_data.logistics import shipments
+from mock_data.logistics import shipments, stock
 from mock_data.people import people
 from mock_data.sales import sales
 
@@ -29,7 +29,7 @@ _PURGE_DAYS = 14
 _TOGETHER = {"orders": "order_id", "order_items": "order_id", "shipments": "order_id"}
 """Tables whose rows of one moment and this id belong to one transaction; others are changed row by row."""
 
-_RANK = {"locations": 0, "customers": 1, "products": 2, "orders": 3, "order_items": 4, "shipments": 5}
+_RANK = {"locations": 0, "customers": 1, "products": 2, "orders": 3, "order_items": 4, "shipments": 5, "stock": 6}
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,23 @@ def _frames(company: Company) -> dict[str, pl.DataFrame]:
         "customers": who.customers,
         "locations": who.locations,
         "products": goods.products,
-        "orders": sold.orders,
+        "orders": sold.orders.join(_totals(sold.items), on="order_id", how="left", maintain_order="left"),
         "order_items": sold.items,
         "shipments": shipments(company, who, sold, goods),
+        "stock": stock(company, who, sold, goods),
     }
     end = datetime.fromtimestamp(company.end, UTC)
     return {
-        name: frames[name].filter(pl.col("updated_at") < end).sort("updated_at", maintain_order=True) for name in NAMES
+        name: frames[name].filter(pl.col(changed) < end).sort(changed, maintain_order=True)
+        for name, changed in ((name, shop_tables()[name].changed) for name in NAMES)
     }
+
+
+def _totals(items: pl.DataFrame) -> pl.DataFrame:
+    """What each order came to when it was placed."""
+    line = pl.col("quantity") * pl.col("unit_price") - pl.col("discount_amount")
+    placed = items.sort("updated_at", maintain_order=True).unique("order_item_id", keep="first", maintain_order=True)
+    return placed.group_by("order_id").agg(line.sum().cast(pl.Decimal(12, 2)).alias("total_amount"))
 
 
 def _purges(
@@ -133,7 +142,7 @@ def _timeline(
         (at, f"{_TOGETHER.get(name, name)} {owner}", _RANK[name], name, index)
         for name, frame in frames.items()
         for index, (at, owner) in enumerate(
-            frame.select("updated_at", _TOGETHER.get(name, shop_tables()[name].key[0])).iter_rows()
+            frame.select(shop_tables()[name].changed, _TOGETHER.get(name, shop_tables()[name].key[0])).iter_rows()
         )
     ]
     entries += [(at, f"order_id {order}", 9, order, -1) for order, (at, _) in purges.items()]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import time
 from typing import TYPE_CHECKING, Any
 
 from c360.cdc.schema import NAMES, SCHEMA, ShopTable, shop_tables
 from c360.engines.postgres import connect
 from c360.errors import C360Error, EngineError
+from mock_data.shop_changes import Change, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
-    from psycopg2.extensions import connection
+    from psycopg2.extensions import connection, cursor
 
     from c360.settings import Settings
-    from mock_data.shop_changes import Change, Transaction
     from mock_data.shop_ledger import ShopLedger
 
 PATIENCE = 60.0
@@ -47,6 +50,30 @@ class ShopWriter:
                 ledger.add(transaction)
         finally:
             self.close()
+
+    def load(self, transactions: Iterable[Transaction], ledger: ShopLedger) -> None:
+        """Put in the rows as they are after all transactions, in one transaction of the database's own.
+
+        For the ledger each row is an insertion at the moment of its last change. Raises C360Error as ``write``.
+        """
+        rows: dict[tuple[str, str], tuple[datetime, Change]] = {}
+        for transaction in transactions:
+            for change in transaction.changes:
+                place = (change.table, str(change.key))
+                if change.after is None:
+                    rows.pop(place)
+                else:
+                    rows[place] = (transaction.at, Change(change.table, "c", None, change.after))
+        ordered = sorted(rows.values(), key=lambda entry: (entry[0], NAMES.index(entry[1].table)))
+        try:
+            self._require_empty()
+            with self._connected() as session, session.cursor() as cursor:
+                for name in NAMES:
+                    _copy(cursor, name, [change.row for _, change in ordered if change.table == name])
+        finally:
+            self.close()
+        for at, change in ordered:
+            ledger.add(Transaction(1, at, (change,)))
 
     def commit(self, transaction: Transaction) -> None:
         """Commit one transaction, and return when it is certain that it is committed."""
@@ -109,6 +136,16 @@ class ShopWriter:
                 f"The shop's table {row[0]} holds rows already",
                 "play into an empty home: `c360 down`, then move its folder `postgres` away",
             )
+
+
+def _copy(cursor: cursor, name: str, rows: list[dict[str, Any]]) -> None:
+    table, text = shop_tables()[name], io.StringIO()
+    writer = csv.writer(text)
+    for row in rows:
+        writer.writerow(["\\N" if row[column] is None else row[column] for column in table.names])
+    text.seek(0)
+    columns = ", ".join(table.names)
+    cursor.copy_expert(f"COPY {SCHEMA}.{name} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '\\N')", text)
 
 
 def statement(change: Change) -> tuple[str, list[Any]]:

@@ -60,10 +60,12 @@ def connector_config(settings: Settings) -> dict[str, str]:
         "decimal.handling.mode": "precise",
         "time.precision.mode": "adaptive_time_microseconds",
         "tombstones.on.delete": "true",
+        # By default truncations would not be told, and the rows stay for ever.
+        "skipped.operations": "none",
         "extended.headers.enabled": "false",
         "poll.interval.ms": "100",
-        # Lets the log be cut off although the tables are quiet.
-        "heartbeat.interval.ms": "5000",
+        # Lets the log be cut off although the tables are quiet, and time pass for the streams of features.
+        "heartbeat.interval.ms": "1000",
         "retriable.restart.connector.wait.ms": "1000",
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from c360.cdc.connect_api import ConnectClient, ConnectorState
 from c360.cdc.connector import NAME, SLOT, USER, connector_config, schema_statements, topics
-from c360.cdc.schema import shop_tables
+from c360.cdc.schema import SCHEMA, shop_tables
 from c360.cdc.slot import Slot, Verdict, judge, read_slot
 from c360.engines.postgres import DATABASE, connect, password
 from c360.errors import EngineError
@@ -28,17 +28,21 @@ RELEASE = 15.0
 
 @dataclass(frozen=True)
 class Capture:
-    """What is seen of the capture: the connector (None: not registered), the slot (None: there is none)."""
+    """What is seen of the capture: the connector (None: not registered), the slot (None: there is none).
+
+    ``misread`` are columns whose decimals readers of the messages would take for others.
+    """
 
     connector: ConnectorState | None
     slot: Slot | None
     log: Verdict
+    misread: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
         """Whether changes flow: the connector runs, reads its slot, and nothing of the log is gone."""
         runs = self.connector is not None and self.connector.running
-        return runs and self.slot is not None and self.slot.active and self.log == "kept"
+        return runs and self.slot is not None and self.slot.active and self.log == "kept" and not self.misread
 
 
 def install_database(settings: Settings) -> None:
@@ -105,7 +109,34 @@ def observe(settings: Settings) -> Capture:
     # Before the position: read after it, the slot could be further on, and would seem to be another one.
     slot = read_slot(settings)
     offset = None if state is None else client.offset()
-    return Capture(state, slot, judge(slot, offset))
+    return Capture(state, slot, judge(slot, offset), misread_columns(settings))
+
+
+def misread_columns(settings: Settings) -> tuple[str, ...]:
+    """Columns with more or fewer digits behind the point than their contract: messages hold the digits alone.
+
+    One without any limit tells its digits with each value, and is none of them. EngineError if the database is away.
+    """
+    import psycopg2
+
+    try:
+        with contextlib.closing(connect(settings)) as session, session, session.cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name, column_name, numeric_scale FROM information_schema.columns"
+                " WHERE table_schema = %s AND data_type = 'numeric' AND numeric_scale IS NOT NULL",
+                (SCHEMA,),
+            )
+            found = {(str(table), str(column)): int(scale) for table, column, scale in cursor.fetchall()}
+    except psycopg2.Error as error:
+        raise EngineError(
+            f"The shop's database cannot be asked ({str(error).strip()})", "start it with `c360 up postgres`"
+        ) from error
+    return tuple(
+        f"{table.name}.{column.name} ({scale} digits behind the point, {column.scale} in the contract)"
+        for table in shop_tables().values()
+        for column in table.columns
+        if column.scale is not None and (scale := found.get((table.name, column.name), column.scale)) != column.scale
+    )
 
 
 def wait(settings: Settings, patience: float = READY) -> Capture:
@@ -126,6 +157,22 @@ def wait(settings: Settings, patience: float = READY) -> Capture:
             client.restart()
         time.sleep(0.5)
     return seen
+
+
+def restart_failed(settings: Settings) -> bool:
+    """Start the connector again if this home's Connect says that it failed; whether it did."""
+    from c360.engines.state import StackState
+
+    entry = StackState(settings.home).entries().get("connect")
+    if entry is None or not entry.alive():
+        return False
+    client = ConnectClient(settings, NAME)
+    with contextlib.suppress(EngineError):  # it is only just starting, and is asked again
+        state = client.state()
+        if state is not None and state.failed:
+            client.restart()
+            return True
+    return False
 
 
 def begin_anew(settings: Settings, patience: float = READY) -> Capture:
@@ -166,6 +213,11 @@ def _drop_slot(session: connection) -> None:
 
 
 def _require_log(seen: Capture) -> None:
+    if seen.misread:
+        raise EngineError(
+            f"Amounts of the shop would be misread: {', '.join(seen.misread)}",
+            "give the columns the digits of the contract, and tell their rows anew with `c360 cdc begin-anew`",
+        )
     if seen.log in {"new", "kept"}:
         return
     why = {

@@ -1,7 +1,8 @@
 """The shop's tables, made from the contracts of silver: what silver keeps of a row is what the source has of it.
 
 Silver keeps every version of a row and the place it was read from; the shop has the newest version only. So its key is
-the business key, and the columns of the place are left out.
+the business key, and the columns of the place are left out. The shop also writes down what an order came to when it was
+placed, which in files follows from the order's lines.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from c360.errors import ContractError
 if TYPE_CHECKING:
     from c360.contracts.model import Contract
 
-NAMES = ("customers", "locations", "products", "orders", "order_items", "shipments")
+NAMES = ("customers", "locations", "products", "orders", "order_items", "shipments", "stock")
 SCHEMA = "public"
 
 _TYPES = {
@@ -47,13 +48,18 @@ class ShopColumn:
         return None if decimal is None else decimal[1]
 
 
+TOTAL = ShopColumn("total_amount", "decimal(12,2)", "numeric(12,2)", required=True)
+"""Of an order: what its lines came to when it was placed, after discounts and without shipping."""
+
+
 @dataclass(frozen=True)
 class ShopTable:
-    """A table of the database ``shop`` with its primary key."""
+    """A table of the database ``shop`` with its primary key; ``changed`` is the column that says when a row changed."""
 
     name: str
     columns: tuple[ShopColumn, ...]
     key: tuple[str, ...]
+    changed: str = "updated_at"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,7 +90,9 @@ def shop_table(contract: Contract) -> ShopTable:
     """The source table of a silver table; ContractError for a type that the database lacks."""
     own = [column for column in contract.columns if not column.name.startswith("_")]
     columns = tuple(ShopColumn(c.name, c.type, _sql_type(contract, c.name, c.type), c.required) for c in own)
-    return ShopTable(contract.table, columns, contract.business_key or contract.primary_key)
+    more = (TOTAL,) if contract.table == "orders" else ()
+    changed = "moved_at" if contract.table == "stock" else "updated_at"
+    return ShopTable(contract.table, (*columns, *more), contract.business_key or contract.primary_key, changed)
 
 
 def _sql_type(contract: Contract, column: str, kind: str) -> str:

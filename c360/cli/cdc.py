@@ -31,7 +31,7 @@ def status(*, as_json: Json = False) -> None:
 
 @app.command("begin-anew")
 def begin_anew(*, as_json: Json = False) -> None:
-    """After a lost slot: read all rows again as they are now. Deletions that nobody read stay unread."""
+    """After a lost slot: read all rows again as they are now. Silver infers the deletions."""
     from c360.cdc.manage import begin_anew
 
     _show(begin_anew(Settings()), as_json=as_json)
@@ -50,3 +50,5 @@ def _show(seen: Capture, *, as_json: bool) -> None:
         f"slot       {'none' if seen.slot is None else ('read' if seen.slot.active else 'not read')}, {seen.log}"
     )
     typer.echo(f"behind     {'unknown' if lag is None else f'{lag:,} bytes of log'}")
+    if seen.misread:
+        typer.echo(f"misread    {', '.join(seen.misread)}")

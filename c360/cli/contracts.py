@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from c360.cdc.contracts import shop_contracts
 from c360.contracts.check import check_contracts
 from c360.contracts.loader import get_contract, load_contracts, load_stream_contracts
 
@@ -25,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program t
 @app.command("list")
 def list_contracts(as_json: AsJson = False) -> None:
     """All tables with a contract."""
-    contracts = [*load_contracts().values(), *load_stream_contracts().values()]
+    contracts = [*load_contracts().values(), *load_stream_contracts().values(), *shop_contracts().values()]
     if as_json:
         keys = ("name", "version", "domain", "owner", "description", "primary_key", "retention_days", "freshness_hours")
         typer.echo(json.dumps([{key: getattr(contract, key) for key in keys} for contract in contracts], indent=2))
@@ -88,6 +90,20 @@ def check(
         typer.echo(f"contracts: {seen.contracts} valid, {compared}, {len(seen.problems)} with a problem")
     if seen.problems:
         raise typer.Exit(1)
+
+
+@app.command("dictionary")
+def dictionary(
+    out: Annotated[Path | None, typer.Option(help="File to write; default: print.")] = None,
+) -> None:
+    """What each feature is, who keeps it and how fresh it is, as Markdown; docs/features-dictionary.md is made so."""
+    from c360.streams.dictionary import feature_dictionary
+
+    page = feature_dictionary()
+    if out is None:
+        typer.echo(page, nl=False)
+    else:
+        out.write_text(page, encoding="utf-8")
 
 
 def _facts(contract: Contract) -> list[tuple[str, str]]:

@@ -10,14 +10,14 @@ import typer
 from c360.errors import C360Error
 
 app = typer.Typer(
-    help="Customer 360 lakehouse: engines, contracts, tables, topics, streams, changes, dead letters and landing.",
+    help="Customer 360 lakehouse: engines, contracts, tables, topics, streams, changes, features, dead letters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
 def _register() -> None:
-    from c360.cli import cdc, contracts, dlq, land, stack, streams, tables, topics
+    from c360.cli import cdc, contracts, dlq, features, land, stack, streams, tables, topics
 
     stack.register(app)
     land.register(app)
@@ -27,6 +27,7 @@ def _register() -> None:
     app.add_typer(dlq.app, name="dlq")
     app.add_typer(streams.app, name="streams")
     app.add_typer(cdc.app, name="cdc")
+    app.add_typer(features.app, name="features")
     for name, commands in _of_other_rooms():
         app.add_typer(commands, name=name)
 

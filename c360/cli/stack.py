@@ -19,7 +19,8 @@ jars_app = typer.Typer(help="Jars that the engines need: pinned in jars.lock, ca
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        help="spark, dagster, kafka, registry, flink, postgres, connect; cdc: the last two, kafka and the connector"
+        help="spark, dagster, kafka, registry, flink, postgres, connect, dynamodb, sink, …;"
+        " cdc: kafka, postgres, connect and the connector; features: kafka, dynamodb and the sink"
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -40,8 +41,12 @@ def up(engines: Names = None, *, as_json: Json = False) -> None:
 
     settings, chosen = Settings(), engines or DEFAULT
     stack = Stack(settings)
-    # What was there before is left as it is: there is still the connector to see to.
-    stack.up(*chosen, exist_ok="cdc" in chosen)
+    # What was there before is left as it is: there is still the connector, or the topics, to see to.
+    stack.up(*chosen, exist_ok=bool({"cdc", "features"} & set(chosen)))
+    if "features" in chosen:
+        from c360.features.manage import install as install_features
+
+        install_features(settings)
     if "cdc" in chosen:
         from c360.cdc.manage import install
 
@@ -71,13 +76,13 @@ def status(*, as_json: Json = False) -> None:
 
 
 def fetch_engines(engines: Names = None) -> None:
-    """Bring what streaming engines need (default: kafka registry flink connect; 650 MB) ahead of their first start."""
-    from c360.engines import archives, flink_home, jars
+    """Bring what streaming engines need (default: all of them; 700 MB) ahead of their first start."""
+    from c360.engines import archives, flink_home, jars, loopback
     from c360.engines.flink_conf import jar_groups
     from c360.engines.stack import STREAMING
     from c360.errors import EngineError
 
-    known = (*STREAMING, "connect")
+    known = (*STREAMING, "connect", "dynamodb")
     settings, chosen = Settings(), tuple(engines or known)
     unknown = sorted(set(chosen) - set(known))
     if unknown:
@@ -89,6 +94,9 @@ def fetch_engines(engines: Names = None) -> None:
     if "connect" in chosen:
         jars.fetch(["connect"], settings)
         archives.unpack("debezium", settings)
+    if "dynamodb" in chosen:
+        jars.fetch(["dynamodb"], settings)
+        loopback.build(settings)
     if "flink" in chosen:
         jars.fetch(jar_groups(settings), settings)
         flink_home.install()

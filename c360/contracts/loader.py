@@ -43,10 +43,13 @@ def load_stream_contracts(root: Path | None = None, topics: Path | None = None) 
 
 
 def get_contract(name: str) -> Contract:
-    """The product's contract of that name, of the batch or the streams; ContractError if there is none."""
+    """The product's contract of that name, of the batch, the streams or the shop; ContractError if there is none."""
     contracts = load_contracts()
     if name not in contracts:
-        contracts = {**contracts, **load_stream_contracts()}
+        # Derived from those above, by a package that stands on this one.
+        from c360.cdc.contracts import shop_contracts
+
+        contracts = {**contracts, **load_stream_contracts(), **shop_contracts()}
     if name not in contracts:
         raise ContractError(f"There is no contract {name}", f"use one of {', '.join(contracts)}")
     return contracts[name]

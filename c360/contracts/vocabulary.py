@@ -40,7 +40,12 @@ EXPECTATIONS = {
 }
 """Expectations a custom rule may name → their arguments that name a column."""
 
-KINDS = {"bronze": ("iceberg",), "silver": ("iceberg", "polars"), "gold": ("iceberg", "spark", "sql")}
+KINDS = {
+    "bronze": ("iceberg",),
+    "silver": ("iceberg", "polars"),
+    "gold": ("iceberg", "spark", "sql"),
+    "features": ("iceberg",),
+}
 """Layer → the technologies the asset graph shows for its tables."""
 
 WRITERS = ("dagster", "flink")

@@ -57,6 +57,12 @@ def _connect(settings: Settings) -> tuple[EngineSpec, ...]:
     return (ConnectWorker(settings).spec(),)
 
 
+def _dynamodb(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.dynamodb import DynamoDbLocal
+
+    return (DynamoDbLocal(settings).spec(),)
+
+
 def _registry(settings: Settings) -> tuple[EngineSpec, ...]:
     from c360.engines.registry import SchemaRegistry
 
@@ -81,6 +87,12 @@ def _live(settings: Settings) -> tuple[EngineSpec, ...]:
     return (module_spec(settings, "live", "c360.live", "/metrics"),)
 
 
+def _sink(settings: Settings) -> tuple[EngineSpec, ...]:
+    from c360.engines.module import module_spec
+
+    return (module_spec(settings, "sink", "c360.features", "/metrics"),)
+
+
 def _api(settings: Settings) -> tuple[EngineSpec, ...]:
     from c360.engines.module import module_spec
 
@@ -93,14 +105,19 @@ ENGINES: dict[str, Builder] = {
     "kafka": _kafka,
     "postgres": _postgres,
     "connect": _connect,
+    "dynamodb": _dynamodb,
     "registry": _registry,
     "flink": _flink,
     "metrics": _metrics,
     "live": _live,
+    "sink": _sink,
     "api": _api,
 }
 STREAMING = ("kafka", "registry", "flink")
-GROUPS = {"cdc": ("kafka", "postgres", "connect")}  # names of engines that belong together
+GROUPS = {  # names of engines that belong together
+    "cdc": ("kafka", "postgres", "connect"),
+    "features": ("kafka", "dynamodb", "sink"),
+}
 DEFAULT = ("spark", "dagster")  # what `c360 up` starts unasked: the batch half
 
 

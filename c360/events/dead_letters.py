@@ -65,17 +65,21 @@ class DeadLetters:
         from confluent_kafka import TopicPartition
 
         positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        if self._waiting:
-            self._producer.flush(TIMEOUT)
-        if self._failed or self._waiting:
-            reason = self._failed[0] if self._failed else "no answer"
-            raise BrokerUnreachable(f"Dead letters could not be written to {DLQ} ({reason})", "run `c360 topics apply`")
+        self.flush()
         if self._config.transactional_id is None:
             self._guarded(lambda: consumer.commit(offsets=positions, asynchronous=False))
             return
         metadata = consumer.consumer_group_metadata()
         self._guarded(lambda: self._producer.send_offsets_to_transaction(positions, metadata, TIMEOUT))
         self._guarded(lambda: self._producer.commit_transaction(TIMEOUT))
+
+    def flush(self) -> None:
+        """Wait until the broker has the dead letters of this batch. BrokerUnreachable if it does not take them."""
+        if self._waiting:
+            self._producer.flush(TIMEOUT)
+        if self._failed or self._waiting:
+            reason = self._failed[0] if self._failed else "no answer"
+            raise BrokerUnreachable(f"Dead letters could not be written to {DLQ} ({reason})", "run `c360 topics apply`")
 
     def abort(self) -> None:
         """Take back what the batch has written, as far as that is possible."""

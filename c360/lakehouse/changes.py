@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table.snapshots import Operation
 
 from c360.lakehouse.ledger import RETENTION, lineage, read_commit
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -26,17 +28,24 @@ class Changes:
     is_full: bool
 
 
-def changes(table: Table, since: int | None, columns: Sequence[str] | None = None) -> Changes:
+def changes(
+    table: Table,
+    since: int | None,
+    columns: Sequence[str] | None = None,
+    where: str | BooleanExpression | None = None,
+) -> Changes:
     """Rows appended after snapshot ``since``, each once; compaction and retention in between repeat and lose none."""
     current = table.current_snapshot()
+    condition = AlwaysTrue() if where is None else where
     selected = tuple(columns) if columns is not None else ("*",)
     if current is None:
-        return Changes(table.scan(selected_fields=selected).to_arrow(), None, is_full=True)
+        return Changes(table.scan(condition, selected_fields=selected).to_arrow(), None, is_full=True)
     if since is None or not _only_appended(table, since):
-        return Changes(table.scan(selected_fields=selected).to_arrow(), current.snapshot_id, is_full=True)
+        return Changes(table.scan(condition, selected_fields=selected).to_arrow(), current.snapshot_id, is_full=True)
     if since == current.snapshot_id:  # PyIceberg takes a snapshot for no ancestor of itself
         return Changes(table.scan(selected_fields=selected, limit=0).to_arrow(), since, is_full=False)
     scan = table.incremental_append_scan(
+        row_filter=condition,
         selected_fields=selected,
         from_snapshot_id_exclusive=since,
         to_snapshot_id_inclusive=current.snapshot_id,

@@ -158,15 +158,23 @@ class Lakehouse:
         """The published snapshot's id; None when the table has none."""
         return snapshots.current_id(self.table(name))
 
-    def changes(self, name: str, since: int | None, columns: Sequence[str] | None = None) -> Changes:
+    def changes(
+        self,
+        name: str,
+        since: int | None,
+        columns: Sequence[str] | None = None,
+        where: str | BooleanExpression | None = None,
+    ) -> Changes:
         """The rows appended after snapshot ``since``; all rows where that difference is not known (``is_full``).
+
+        ``where`` chooses among them, as in :meth:`read`.
 
         It is not known when ``since`` is None, has expired or is not an ancestor of the published snapshot, or when
         rows were replaced or removed since. Compaction and retention do not count as such.
         """
         table = self.table(name)
         with named(f"read {name}"):
-            return changing.changes(table, since, columns)
+            return changing.changes(table, since, columns, where)
 
     def last_commit(self, name: str, ref: str = MAIN_BRANCH) -> CommitInfo | None:
         """The newest commit of data on ``ref`` with its ledger; None when there was none yet."""

@@ -116,7 +116,7 @@ class LiveReader:
             except sqlite3.Error:
                 self._close()
                 return Liveness("absent", None, 0), {}
-        return _liveness(seen), {value.part: value for value in (Value(*row) for row in rows)}
+        return liveness_of(seen), {value.part: value for value in (Value(*row) for row in rows)}
 
     def liveness(self) -> Liveness:
         """How live it is."""
@@ -154,7 +154,8 @@ class LiveReader:
         return self._connection
 
 
-def _liveness(seen: tuple[float, float, int] | None) -> Liveness:
+def liveness_of(seen: tuple[float, float, int] | None) -> Liveness:
+    """What a reader of topics wrote down last: when the broker answered, what it had read by then, what it had not."""
     if seen is None:
         return Liveness("absent", None, 0)
     broker_s, current_s, unread = seen

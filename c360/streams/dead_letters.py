@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from c360.cdc.connector import topic as changes_of
+from c360.cdc.schema import NAMES
 from c360.contracts.loader import STREAMS
 from c360.contracts.standard import parse_contract
 from c360.contracts.topic import load_topics
@@ -84,7 +86,8 @@ class Selection:
         cls, topic: str | None = None, reason: str | None = None, since: str | None = None, until: str | None = None
     ) -> Selection:
         """From what a person wrote; empty texts do not count. StreamError for an unknown word or a wrong moment."""
-        topics = [name for name, contract in load_topics().items() if contract.format == "json"]
+        events = [name for name, contract in load_topics().items() if contract.format == "json"]
+        topics = [*events, *(changes_of(table) for table in NAMES)]
         for text, known, kind in ((topic, topics, "topic"), (reason, list(reasons()), "reason")):
             if text and text not in known:
                 raise StreamError(f"There is no {kind} '{text}'", f"use one of {', '.join(known)}")

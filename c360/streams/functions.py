@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 TIMEOUT = 120.0
 JAVA_VERSION = "17"
+# --release would need a JDK's own files; -source and -target do not. Flink names state after parameters.
+OPTIONS = (
+    "-source",
+    JAVA_VERSION,
+    "-target",
+    JAVA_VERSION,
+    "-proc:none",
+    "-nowarn",
+    "-parameters",
+    "-encoding",
+    "UTF-8",
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,7 +54,7 @@ def functions_jar(settings: Settings) -> Path:
     home = flink_home.install()
     (compiler,) = jars.fetch(["compiler"], settings)
     libraries = [Path(entry) for entry in flink_home.class_path(home)]
-    digest = hashlib.sha256(compiler.name.encode())
+    digest = hashlib.sha256("\0".join((compiler.name, *OPTIONS)).encode())
     for path in sources():
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     digest.update("\0".join(sorted(path.name for path in libraries)).encode())
@@ -62,9 +74,7 @@ def functions_jar(settings: Settings) -> Path:
 def _build(compiler: Path, libraries: list[Path], target: Path, settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as folder:
         classes, partial = Path(folder) / "classes", Path(folder) / "functions.jar"
-        # --release would need a JDK's own files; -source and -target do not.
-        command = [str(find_java(settings).executable), "-jar", str(compiler)]
-        command += ["-source", JAVA_VERSION, "-target", JAVA_VERSION, "-proc:none", "-nowarn"]
+        command = [str(find_java(settings).executable), "-jar", str(compiler), *OPTIONS]
         command += ["-encoding", "UTF-8", "-cp", jars.class_path(libraries), "-d", str(classes)]
         command += [str(path) for path in sources()]
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from c360.contracts.loader import load_stream_contracts
 from c360.contracts.standard import read_yaml
@@ -31,13 +31,31 @@ class _Document(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
     description: str
-    family: Literal["raw_topic"]
-    topic: str
-    silver: str
     wanted: Literal["running", "stopped"] = "running"
     parallelism: Annotated[int, Field(ge=1, le=128)] = 1
     checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+
+
+class _Events(_Document):
+    family: Literal["raw_topic"]
+    topic: str
+    silver: str
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+
+
+class _Changes(_Document):
+    """Topics to tables; ``state_ttl_hours`` 0 keeps all state, as whatever was forgotten would be counted again."""
+
+    family: Literal["changes", "features"]
+    source: Literal["shop", "events", "segments"] = "shop"
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    state_ttl_hours: Annotated[float, Field(ge=0)] = 0.0
+    functions: dict[str, str] = {}
+    model: Literal["", "churn"] = ""
+
+
+_DOCUMENT: TypeAdapter[_Events | _Changes] = TypeAdapter(Annotated[_Events | _Changes, Field(discriminator="family")])
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,10 @@ class StreamJob:
     """One streaming job.
 
     ``inputs`` are Kafka topics and ``outputs`` Iceberg tables by contract. ``state_ttl_hours`` is how long an event id
-    is remembered; ``window_seconds`` the length of the windows of ``gold.event_metrics``.
+    is remembered, 0 for ever; ``window_seconds`` the length of the windows of ``gold.event_metrics``. ``topic``,
+    ``bronze``, ``silver`` and ``measure`` are those of a stream of events (``events`` is True) only. ``source`` says
+    how the inputs of a job of features are read, ``functions`` which functions of its own it has (SQL name → class),
+    ``model`` which model it applies: it cannot be started before there is one.
     """
 
     name: str
@@ -59,6 +80,14 @@ class StreamJob:
     wanted: Literal["running", "stopped"] = "running"
     family: str = "raw_topic"
     window_seconds: int = 300
+    source: str = ""
+    functions: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+
+    @property
+    def events(self) -> bool:
+        """Whether it reads one topic of events, with a contract of its own, into bronze, silver and metrics."""
+        return self.family == "raw_topic"
 
     @property
     def measure(self) -> str:
@@ -101,6 +130,11 @@ def load_jobs(root: Path | None = None) -> Mapping[str, StreamJob]:
     return MappingProxyType({job.name: job for job in map(_load, folders)})
 
 
+def event_jobs() -> Mapping[str, StreamJob]:
+    """The product's jobs that read a topic of events."""
+    return MappingProxyType({name: job for name, job in load_jobs().items() if job.events})
+
+
 def get_job(name: str, root: Path | None = None) -> StreamJob:
     """The job of that name; StreamError if there is none."""
     jobs = load_jobs(root)
@@ -114,13 +148,39 @@ def _load(folder: Path) -> StreamJob:
     if not path.is_file():
         raise StreamError(f"{folder} holds no {FILE}", f"describe the job in {FILE}, or remove the folder")
     try:
-        document = _Document.model_validate(read_yaml(path))
+        document = _DOCUMENT.validate_python(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise StreamError(f"{path}: {place}: {first['msg']}", "correct that line") from None
     if document.name != folder.name:
         raise StreamError(f"{path} names the job '{document.name}'", f"name it {folder.name}, as its folder")
+    return _of_events(document, folder, path) if isinstance(document, _Events) else _of_changes(document, folder, path)
+
+
+def _of_changes(document: _Changes, folder: Path, path: Path) -> StreamJob:
+    tables = load_stream_contracts()
+    for table in document.outputs:
+        if table not in tables:
+            raise StreamError(f"{path}: table {table} has no contract", "describe it in c360/contracts/streams")
+    return StreamJob(
+        name=document.name,
+        description=document.description,
+        folder=folder,
+        inputs=document.inputs,
+        outputs=document.outputs,
+        parallelism=document.parallelism,
+        checkpoint_seconds=document.checkpoint_seconds,
+        state_ttl_hours=document.state_ttl_hours,
+        wanted=document.wanted,
+        family=document.family,
+        source=document.source,
+        functions=document.functions,
+        model=document.model,
+    )
+
+
+def _of_events(document: _Events, folder: Path, path: Path) -> StreamJob:
     tables = load_stream_contracts()
     topic = load_topics().get(document.topic)
     if topic is None or topic.format != "json":

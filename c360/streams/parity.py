@@ -62,12 +62,12 @@ class Difference:
 
 def silver_parity(lake: Lakehouse, job: StreamJob) -> Difference:
     """Compare the job's silver table with a recomputation from all of bronze, in all columns."""
-    return _settled(lambda: compare_silver(lake, job)[0])
+    return settled(lambda: compare_silver(lake, job)[0])
 
 
 def metrics_parity(lake: Lakehouse, job: StreamJob) -> Difference:
     """Compare the job's closed windows with a recomputation from all of silver, late events included."""
-    return _settled(lambda: compare_metrics(lake, job)[0])
+    return settled(lambda: compare_metrics(lake, job)[0])
 
 
 def compare_silver(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.DataFrame]:
@@ -101,6 +101,16 @@ def compare_metrics(lake: Lakehouse, job: StreamJob) -> tuple[Difference, pl.Dat
     return _compare(METRICS, batch, stream, KEY, late.select("window_start").unique()), batch
 
 
+def settled(look: Callable[[], Difference]) -> Difference:
+    """The difference that is left after a few looks; at once if there is none."""
+    for left in range(TRIES - 1, -1, -1):
+        found = look()
+        if not found.unexplained or not left:
+            break
+        time.sleep(PAUSE)
+    return found
+
+
 def _compare(
     table: str, batch: pl.DataFrame, stream: pl.DataFrame, key: tuple[str, ...], late: pl.DataFrame | None
 ) -> Difference:
@@ -114,15 +124,6 @@ def _compare(
     short = pl.concat([missing, changed])
     pending = short.clear() if late is None else short.join(late, on=late.columns, how="semi")
     return Difference(table, batch.height, missing, surplus, changed, pending)
-
-
-def _settled(look: Callable[[], Difference]) -> Difference:
-    for left in range(TRIES - 1, -1, -1):
-        found = look()
-        if not found.unexplained or not left:
-            break
-        time.sleep(PAUSE)
-    return found
 
 
 def _is_map(job: StreamJob, column: str) -> bool:

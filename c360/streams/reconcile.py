@@ -36,13 +36,17 @@ class Outcome:
 
 
 def heal(settings: Settings) -> list[str]:
-    """Start Kafka, registry and Flink processes of this home again that have died; their names.
+    """Start processes of this home again that have died and that streams, capture or store need; their names.
 
-    What a cluster elsewhere runs is left to that cluster. Raises EngineError if one does not start.
+    A connector that failed is started again too. What a cluster elsewhere runs is left to that cluster. Raises
+    EngineError if one does not start.
     """
+    from c360.cdc.manage import restart_failed
     from c360.engines.stack import Stack
 
-    return Stack(settings).heal("kafka", "registry", "flink")
+    healed = Stack(settings).heal("kafka", "registry", "flink", "postgres", "connect", "dynamodb", "sink")
+    restart_failed(settings)
+    return healed
 
 
 def reconcile(streams: Streams, name: str) -> Outcome:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from c360.cdc.connector import topic as changes_of
+from c360.cdc.schema import NAMES
 from c360.contracts.loader import get_contract
 from c360.contracts.topic import load_topics
 from c360.errors import LakehouseError, StreamError
@@ -135,6 +137,11 @@ def _prepare(draft: Draft, keys: KeyRing | None, at: datetime, topics: Mapping[s
         raise RefusedAgain(
             f"Another content under the id {letter.event_id} was accepted before",
             "give the event a new event_id, or none, if it is another event; else leave the letter",
+        )
+    if letter.position.topic in {changes_of(table) for table in NAMES}:
+        raise InvalidEvent(
+            "Changes of the shop's rows are told by its database only",
+            "mend the row there; or the contract, and materialise the table's history with full_refresh",
         )
     if topic is None:
         raise InvalidEvent(f"Topic {letter.position.topic} has no contract", "describe the topic, or leave the letter")

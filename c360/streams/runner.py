@@ -169,6 +169,7 @@ class Streams:
         elif not fresh:
             guards.refuse_stateless(job.name, sight.commits, record.fresh_since)
         self._ensure_tables(job)
+        self._ensure_topics(job)
         job_id = new_job_id(job.name, now)
         record = replace(
             record, statements=texts, fingerprint=mark, fresh_since=job_id if fresh else record.fresh_since
@@ -233,6 +234,15 @@ class Streams:
             for table in job.outputs:
                 if table in tables:
                     lake.ensure(tables[table])
+
+    def _ensure_topics(self, job: StreamJob) -> None:
+        # Topics of events are made by `c360 topics apply`, as their contracts say.
+        from c360.cdc.manage import install_topics
+        from c360.streams.features import install_feature_topics
+
+        if not job.events:
+            install_topics(self.settings)
+            install_feature_topics(self.settings)
 
     def _require_ready(self, sight: Sight) -> None:
         if sight.unready:

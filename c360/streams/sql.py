@@ -1,4 +1,8 @@
-"""The SQL of a streaming job: the statements of its family, filled in from the contracts of its topic and tables."""
+"""The SQL of a streaming job: the statements of its family and its own, filled in from the contracts.
+
+A job of events is all in its family. A job of features has a source in ``families/features`` and its own SQL, which
+defines a view ``<table>_rows`` for each of its tables; what goes into tables and topics follows from the contracts.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,26 @@ from c360.contracts.vocabulary import decimal_of
 from c360.engines.flink_conf import catalog_ddl, quoted
 from c360.engines.flink_home import project
 from c360.errors import StreamError
+from c360.models.churn import current
 from c360.streams.functions import functions_jar
+from c360.streams.sql_features import feature_statements, feature_values
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from c360.contracts.topic import TopicContract
     from c360.settings import Settings
     from c360.streams.job import StreamJob
 
 FUNCTIONS = {"parse_event": "ParseEvent", "standing": "Standing", "window_of": "WindowOf"}
+FEATURE_FUNCTIONS = {
+    "parse_event": "ParseEvent",
+    "standing": "Standing",
+    "read_shop_change": "ReadShopChange",
+    "change_time": "ChangeTime",
+    "moment_text": "MomentText",
+    "order_facts": "OrderFacts",
+}
 """SQL name → class in ``streaming_jobs/udf``."""
 
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
@@ -29,11 +45,13 @@ def statements(job: StreamJob, settings: Settings) -> list[str]:
     """What to run in one session of the SQL Gateway, in order; the last statement starts the job. Holds secrets.
 
     Raises:
-        StreamError: the SQL of the job is incomplete; EngineError: the functions cannot be built.
+        StreamError: the SQL of the job is incomplete; EngineError: the functions cannot be built; ModelError: there is
+            no model yet that the job applies.
     """
     jar = functions_jar(settings).as_uri()
+    known = {} if job.family == "changes" else FUNCTIONS if job.events else {**FEATURE_FUNCTIONS, **job.functions}
     functions = [
-        f"CREATE TEMPORARY FUNCTION {name} AS 'c360.{cls}' USING JAR {quoted(jar)}" for name, cls in FUNCTIONS.items()
+        f"CREATE TEMPORARY FUNCTION {name} AS 'c360.{cls}' USING JAR {quoted(jar)}" for name, cls in known.items()
     ]
     definitions, inserts = _body(job, settings)
     together = "EXECUTE STATEMENT SET BEGIN\n" + ";\n".join(inserts) + ";\nEND"
@@ -47,8 +65,8 @@ def _options(job: StreamJob) -> list[str]:
         "execution.checkpointing.interval": f"{job.checkpoint_seconds * 1000:.0f} ms",
         "table.local-time-zone": "UTC",
         "table.exec.state.ttl": f"{job.state_ttl_hours * 3600:.0f} s",
-        # An idle partition would hold back the windows of all others.
-        "table.exec.source.idle-timeout": "30 s",
+        # An idle partition would hold back the windows of all others. Features do not mind a watermark that ran ahead.
+        "table.exec.source.idle-timeout": "30 s" if job.events else "1 s",
         # One parse and one scan for all sinks; without object reuse each step would copy the message, and parse again.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "pipeline.object-reuse": "true",
@@ -59,15 +77,24 @@ def _options(job: StreamJob) -> list[str]:
     return [f"SET {quoted(key)} = {quoted(str(value))}" for key, value in chosen.items()]
 
 
+def _paths(job: StreamJob) -> list[Path]:
+    family = project() / "families" / job.family
+    if job.family == "features":
+        return [family / f"{job.source}.sql", *sorted(job.folder.glob("*.sql"))]
+    return sorted(family.glob("*.sql"))
+
+
 def _body(job: StreamJob, settings: Settings) -> tuple[list[str], list[str]]:
-    values = _values(job, settings)
+    values = _values(job, settings) if job.events else {**feature_values(job, settings), **_own_values(job, settings)}
     found: list[str] = []
-    for path in sorted((project() / "families" / job.family).glob("*.sql")):
+    for path in _paths(job):
         try:
             text = Template(_COMMENT.sub("", path.read_text(encoding="utf-8"))).substitute(values)
         except (KeyError, ValueError) as error:
             raise StreamError(f"{path} holds an unknown placeholder ({error})", "correct it") from None
         found += [part.strip() for part in text.split(";\n") if part.strip()]
+    if job.family == "features":
+        found = feature_statements(job, settings, found)
     inserts = [part for part in found if part.startswith("INSERT ")]
     return [part for part in found if not part.startswith("INSERT ")], inserts
 
@@ -91,6 +118,17 @@ def _values(job: StreamJob, settings: Settings) -> dict[str, str]:
         "silver_columns": ", ".join(columns),
         "measure": job.measure,
     }
+
+
+def _own_values(job: StreamJob, settings: Settings) -> dict[str, str]:
+    """What some jobs of features need beside topics: the contract of events, or the current model."""
+    values = {}
+    if job.source == "events":
+        values = {"contract": quoted(_contract(job.topic)), "lateness": _interval(job.topic.lateness)}
+    if job.model:
+        model = current(settings.home)
+        values |= {"model": quoted(model.text()), "model_version": quoted(model.version)}
+    return values
 
 
 def _interval(seconds: int) -> str:

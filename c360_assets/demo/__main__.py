@@ -18,6 +18,7 @@ from c360.errors import C360Error
 from c360.settings import Settings
 from c360_assets.demo.api import show_api
 from c360_assets.demo.faults import storage_named
+from c360_assets.demo.features import show_parity, start_features
 from c360_assets.demo.report import show
 from c360_assets.demo.run import build, landed_days
 from c360_assets.demo.streams import show_streams
@@ -70,7 +71,10 @@ def _demo(settings: Settings, console: Console, *, with_ui: bool, with_streams: 
         outcome = build(settings, first, last, console)
         streamed = not with_streams or show_streams(settings, stack, console)
         passed = show(settings, outcome, console, seconds=time.monotonic() - began, with_ui=with_ui) and streamed
+        if with_streams:
+            start_features(settings, stack, console)
         passed = outcome.succeeded and show_api(settings, stack, console, with_streams=with_streams) and passed
+        passed = (not with_streams or show_parity(settings, console)) and passed
     return 0 if passed else 1
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from c360.errors import C360Error
 from c360.lakehouse import Lakehouse
+from c360_assets.demo.features import follow_orders
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,7 @@ def show_api(settings: Settings, stack: Stack, console: Console, *, with_streams
         console.print(escape(f"  curl -s -H 'x-api-key: {key}' {address}"), highlight=False, soft_wrap=True)
     if with_streams:
         good = _show_live(f"{address}/live", keys["support"], console) and good
+        good = follow_orders(settings, f"{address}/live", keys["privacy"], somebody, console) and good
     console.print(f"The same customer in a browser, with one of these keys: {root}/#id={somebody}", soft_wrap=True)
     return good
 

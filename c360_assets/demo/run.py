@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,17 @@ def landed_days(landing: Path) -> tuple[date, date]:
 
 def build(settings: Settings, first: date, last: date, console: Console) -> Outcome:
     """Materialise every asset for the landing days ``first`` … ``last``, in the instance that the UI shows."""
+    days = {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
+    return run_job(settings, JOB, console, days)
+
+
+def run_job(settings: Settings, name: str, console: Console, tags: dict[str, str] | None = None) -> Outcome:
+    """Run a job in this process, in the instance that the UI shows."""
+    # A session that has ended lets go of its last answers when nobody listens any more.
+    logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.ERROR)
     os.environ["DAGSTER_HOME"] = str(prepare_home(settings))
     os.environ["C360_HOME"] = str(settings.home)
     console.print("Loading the asset graph")
@@ -50,7 +62,7 @@ def build(settings: Settings, first: date, last: date, console: Console) -> Outc
 
     from c360_assets.definitions import defs
 
-    job = defs().resolve_job_def(JOB)
+    job = defs().resolve_job_def(name)
     run_id = str(uuid.uuid4())
     run_config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.get() as instance, ThreadPoolExecutor(1) as worker:
@@ -60,10 +72,7 @@ def build(settings: Settings, first: date, last: date, console: Console) -> Outc
             run_id=run_id,
             raise_on_error=False,
             run_config=run_config,
-            tags={
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
-            },
+            tags=tags or {},
         )
         _watch(instance, run_id, running, len(job.graph.node_dict), console)
         result = running.result()

@@ -16,7 +16,7 @@ from c360.contracts.topic import load_topics
 from c360.errors import C360Error
 from c360.lakehouse import Lakehouse
 from c360.streams import parity, repair
-from c360.streams.job import LATE, REFUSED, StreamJob
+from c360.streams.job import LATE, REFUSED, StreamJob, event_jobs
 from c360.streams.reconcile import reconcile
 from c360.streams.runner import Streams
 
@@ -57,12 +57,12 @@ def show_streams(settings: Settings, stack: Stack, console: Console) -> bool:
     console.print("Starting Kafka and Flink")
     stack.up(*ENGINES, exist_ok=True)
     _apply_topics(settings)
-    streams = Streams(settings)
+    streams = Streams(settings, event_jobs())
     try:
         console.print(f"Playing {EVENTS:,} events of the company, repeated, late and broken ones among them")
         player = _player(settings)
         try:
-            _start(streams)
+            start_wanted(streams)
             failed = player.wait()
         finally:
             player.terminate()
@@ -92,7 +92,7 @@ def _player(settings: Settings) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-def _start(streams: Streams) -> None:
+def start_wanted(streams: Streams) -> None:
     """What the reconciling sensor does, without waiting for its ticks; leaves alone what a person has stopped."""
     deadline = time.monotonic() + START_S
     while True:

@@ -15,7 +15,7 @@ from c360_assets.pipeline.existing import beyond
 POSITION = ["source_file", "source_row"]
 
 # Several silver tables write here at once; the loser of a publish stages again on the winner's snapshot.
-_again = retry(
+again_after_conflict = retry(
     retry=retry_if_exception_type(PublishConflict),
     stop=stop_after_attempt(10),
     wait=wait_random_exponential(multiplier=0.1, max=5),
@@ -23,7 +23,7 @@ _again = retry(
 )
 
 
-@_again
+@again_after_conflict
 def append_once(lake: Lakehouse, side: str, source_table: str, rows: pa.Table, commit: Commit) -> int:
     """Append the rows whose source position is not there yet; returns how many were added."""
     if not rows.num_rows:
@@ -40,7 +40,7 @@ def append_once(lake: Lakehouse, side: str, source_table: str, rows: pa.Table, c
     return int(fresh.num_rows)
 
 
-@_again
+@again_after_conflict
 def replace_rows(
     lake: Lakehouse, side: str, source_table: str, rows: pa.Table, commit: Commit, files: set[str]
 ) -> None:

@@ -91,6 +91,17 @@ def test_demo_plays_its_streams_and_batch_computes_the_same(demo: tuple[Path, Do
     assert rows == played.height > 30_000
 
 
+def test_demo_follows_orders_to_the_api_and_features_equal_batch(demo: tuple[Path, Done]) -> None:
+    home, done = demo
+    told = re.findall(r"D\d{20} │ +(\d+) → (\d+) │ +\S+ → \S+ │ +\S+ → \S+ +│ +[\d,]+ ms", done.stdout)
+    assert [int(after) - int(before) for before, after in told] == [1, 1, 1]
+    [said] = re.findall(r"(\d+) of (\d+) checks of the shop and its features passed", done.stdout)
+    assert said[0] == said[1]
+    for table in ("anomaly_alerts", "customer_segments", "inventory_insights", "sales_metrics"):
+        assert re.search(rf"features\.{table} +│ features_equal_batch +│ passed", done.stdout)
+        assert Lakehouse(Settings(home=home)).row_count(f"features.{table}") > 0
+
+
 def test_demo_leaves_no_process_behind(demo: tuple[Path, Done]) -> None:
     home, _ = demo
     left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(home) in " ".join(p.info["cmdline"] or ())]

@@ -53,9 +53,13 @@ KEYS = {
     "orders": "order_id",
     "order_items": "order_item_id",
     "shipments": "shipment_id",
+    "stock": "movement_id",
 }
-AMOUNTS = {"unit_price", "unit_cost", "shipping_amount", "discount_amount", "shipping_cost"}
-MOMENTS = {"registered_at", "updated_at", "introduced_at", "ordered_at", "shipped_at", "promised_at", "delivered_at"}
+AMOUNTS = {"total_amount", "unit_price", "unit_cost", "shipping_amount", "discount_amount", "shipping_cost"}
+MOMENTS = {
+    "registered_at", "updated_at", "introduced_at", "ordered_at", "shipped_at", "promised_at", "delivered_at",
+    "moved_at",
+}  # fmt: skip
 FIRST, STAGE = 300, 90
 """Transactions that are played before the kills, and around each."""
 

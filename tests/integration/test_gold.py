@@ -18,7 +18,7 @@ from c360.lakehouse import Commit, Lakehouse
 from c360.settings import Settings
 from c360_assets.gold import GOLD, GoldBuild, build_gold
 from c360_assets.gold.query import COMPILED, casts, configure, statement
-from tests.oracle.features import alerts, insight
+from tests.oracle.features.rules import alerts, insight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

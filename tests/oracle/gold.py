@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tests.oracle import customer_360, dimensions, facts, marts
-from tests.oracle.features import add_features
+from tests.oracle.gold_features import add_features
 from tests.oracle.silver import load, read_truth
 
 if TYPE_CHECKING:

@@ -296,14 +296,21 @@ class AsyncClient(AsyncCaller):
         )
 
     async def get_customer_live(self, customer_id: str) -> models.LiveAnswer:
-        """The newest event, purchase and payment, each with its own time, and the segment of the release."""
+        """The newest event, purchase and payment, each with its own time; segment and active alerts of the streams."""
         return await self._answer(
             models.LiveAnswer, Call("GET", "/v1/customers/{customer_id}/live", values={"customer_id": customer_id})
         )
 
     async def get_live_metrics(self, *, hours: int | None = None) -> models.StreamWindowList:
-        """Counts, sums and averages of the streams' closed windows of five minutes, newest first."""
+        """Counts, sums and averages of the streams' closed windows of five minutes, newest first; sales by the hour."""
         return await self._answer(models.StreamWindowList, Call("GET", "/v1/metrics/live", query={"hours": hours}))
+
+    async def get_product_inventory_live(self, product_id: str) -> models.LiveInventoryAnswer:
+        """How long the stock of a product lasts by what the streams know this moment; null while they know nothing."""
+        return await self._answer(
+            models.LiveInventoryAnswer,
+            Call("GET", "/v1/products/{product_id}/inventory/live", values={"product_id": product_id}),
+        )
 
     def list_products(
         self, *, as_of: datetime | str | None = None, limit: int | None = None, cursor: str | None = None

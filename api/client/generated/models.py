@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Required, TypedDict
+from typing import Any, Required, TypeAlias, TypedDict
 
 
 class Alert(TypedDict, total=False):
@@ -248,12 +248,34 @@ class Inventory(TypedDict, total=False):
     as_of: str | None
 
 
+class LiveFeatures(TypedDict, total=False):
+    """The newest row of the segment, and active alerts, newest first, as the feature store has them."""
+
+    state: Required[str]
+    current: Required[str | None]
+    unread: Required[int]
+    segment: Required[dict[str, Any] | None]
+    alerts: Required[list[dict[str, Any]]]
+
+
+LiveInventory: TypeAlias = dict[str, Any] | None
+
+
 class LivePart(TypedDict, total=False):
     """The newest of its kind, who knows it (`stream` or `release`), and its own time."""
 
     source: Required[str]
     event_time: Required[str]
     record: Required[dict[str, Any]]
+
+
+class LiveSales(TypedDict, total=False):
+    """Sales in windows of an hour, sliding by five minutes, newest first, as the feature store has them."""
+
+    state: Required[str]
+    current: Required[str | None]
+    unread: Required[int]
+    windows: Required[list[dict[str, Any]]]
 
 
 class Liveness(TypedDict, total=False):
@@ -434,6 +456,7 @@ class StreamWindowList(TypedDict, total=False):
     release: Required[Release]
     next: Required[str | None]
     live: Required[Liveness]
+    sales: Required[LiveSales]
 
 
 class Table(TypedDict, total=False):
@@ -561,6 +584,15 @@ class LiveCustomer(TypedDict, total=False):
 
     customer_id: Required[str]
     parts: Required[dict[str, LivePart | None]]
+    features: Required[LiveFeatures]
+
+
+class LiveInventoryAnswer(TypedDict, total=False):
+    """It, and the release it was read from."""
+
+    data: Required[LiveInventory]
+    release: Required[Release]
+    live: Required[Liveness]
 
 
 class OrderList(TypedDict, total=False):

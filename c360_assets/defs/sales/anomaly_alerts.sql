@@ -10,6 +10,7 @@ numbered as (
     *,
     row_number() over by_order as nth,
     lag(ordered_at) over by_order as last_ordered_at,
+    lag(ordered_at, 4) over by_order as fourth_last_ordered_at,
     cast(sum(cents) over earlier as decimal(38, 0)) as total,
     cast(sum(cents * cents) over earlier as decimal(38, 0)) as squares
   from placed
@@ -18,13 +19,7 @@ numbered as (
     earlier as (partition by customer_id order by ordered_at, order_id rows between unbounded preceding and 1 preceding)
 ),
 counted as (
-  select
-    *,
-    nth + 1 - min(nth) over (
-      partition by customer_id order by ordered_at range between interval 60 minutes preceding and current row
-    ) as orders_in_hour,
-    if(nth > 5, cast(nth - 1 as decimal(18, 0)), null) as n
-  from numbered
+  select *, if(nth > 5, cast(nth - 1 as decimal(18, 0)), null) as n from numbered
 ),
 -- In whole cents, so that a boundary is met exactly: n² times the variance is n · Σx² − (Σx)².
 compared as (
@@ -56,10 +51,10 @@ judged as (
         array(
           named_struct(
             'rule', 'order_spike',
-            'holds', orders_in_hour >= 5,
+            'holds', coalesce(ordered_at <= fourth_last_ordered_at + interval 60 minutes, false),
             'severity', 'high',
             'threshold', cast(null as decimal(18, 2)),
-            'orders_counted', cast(orders_in_hour as bigint)
+            'orders_counted', 5L
           ),
           named_struct(
             'rule', 'rapid_orders',

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from c360.errors import C360Error
-from c360.streams.job import METRICS, StreamJob, load_jobs
+from c360.streams.job import METRICS, StreamJob, event_jobs
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import asset_key
 
@@ -97,7 +97,7 @@ def recomputed(job: StreamJob) -> dg.AssetsDefinition:
 @dg.definitions
 def stream_recomputations() -> dg.Definitions:
     """An asset for each stream, one job for all, and its hourly schedule."""
-    assets = [recomputed(job) for job in load_jobs().values()]
+    assets = [recomputed(job) for job in event_jobs().values()]
     job = dg.define_asset_job(
         "stream_parity",
         selection=dg.AssetSelection.assets(*assets),
@@ -113,7 +113,7 @@ def stream_recomputations() -> dg.Definitions:
     )
     def hourly_stream_parity(lakehouse: LakehouseResource) -> dg.RunRequest | dg.SkipReason:
         lake = lakehouse.open()
-        ready = [recomputed_key(each) for each in load_jobs().values() if all(lake.exists(t) for t in each.outputs)]
+        ready = [recomputed_key(each) for each in event_jobs().values() if all(lake.exists(t) for t in each.outputs)]
         return dg.RunRequest(asset_selection=ready) if ready else dg.SkipReason("no stream has written yet")
 
     return dg.Definitions(assets=assets, jobs=[job], schedules=[hourly_stream_parity])

@@ -115,10 +115,9 @@ def spark(world: World) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def started(home: Path) -> Iterator[World]:
+def started(home: Path, **settings: Any) -> Iterator[World]:
     """Running engines with the product's topics; ends without orphans."""
-    ports = free_ports()
-    stack = Stack(Settings.model_validate({"home": home, "flink_slots": 5, **ports}))
+    stack = Stack(Settings.model_validate({"home": home, "flink_slots": 5, **free_ports(), **settings}))
     left: list[Any] = []
     try:
         stack.up("kafka", "flink")

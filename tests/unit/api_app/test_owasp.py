@@ -50,6 +50,7 @@ ROUTES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "get_product": ("GET", "/v1/products/P00001", None, set(Role) - {Role.SERVICE}),
     "list_inventory": ("GET", "/v1/inventory", None, set(Role) - {Role.SERVICE}),
     "get_product_inventory": ("GET", "/v1/products/P00001/inventory", None, set(Role) - {Role.SERVICE}),
+    "get_product_inventory_live": ("GET", "/v1/products/P00001/inventory/live", None, set(Role) - {Role.SERVICE}),
     "get_sales_metrics": (
         "GET", "/v1/metrics/sales?start=2025-01-01&end=2025-02-01", None,
         {Role.ANALYST, Role.MARKETING, Role.PRIVACY}),

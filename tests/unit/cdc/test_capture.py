@@ -20,7 +20,7 @@ from mock_data.entities import ENTITIES
 if TYPE_CHECKING:
     from c360.settings import Settings
 
-TABLES = ["customers", "locations", "products", "orders", "order_items", "shipments"]
+TABLES = ["customers", "locations", "products", "orders", "order_items", "shipments", "stock"]
 
 
 def test_tables_have_the_columns_and_keys_of_the_source() -> None:
@@ -28,9 +28,10 @@ def test_tables_have_the_columns_and_keys_of_the_source() -> None:
     assert list(shop_tables()) == TABLES
     for name, table in shop_tables().items():
         entity = ENTITIES[name]
-        assert table.names == tuple(entity.columns)
+        total = ("total_amount",) if name == "orders" else ()
+        assert table.names == (*entity.columns, *total)
         assert table.key == entity.key
-        assert {column.name for column in table.columns if column.required} == set(entity.required)
+        assert {column.name for column in table.columns if column.required} == {*entity.required, *total}
 
 
 def test_types_are_exact() -> None:
@@ -68,8 +69,8 @@ def test_connector_reads_what_was_published_and_knows_no_password(settings: Sett
     assert config["publication.autocreate.mode"] == "disabled"
     assert config["database.password"] == f"${{file:{settings.home}/postgres/passwords.properties:cdc}}"
     assert not secret or secret not in str(config)
-    assert [topic.name for topic in topics(1)][:6] == [f"dbserver1.public.{name}" for name in TABLES]
-    assert {topic.configs["cleanup.policy"] for topic in topics(3)[:6]} == {"delete"}
+    assert [topic.name for topic in topics(1)][:7] == [f"dbserver1.public.{name}" for name in TABLES]
+    assert {topic.configs["cleanup.policy"] for topic in topics(3)[:7]} == {"delete"}
     assert {topic.replication for topic in topics(5)} == {3}
 
 

@@ -198,7 +198,7 @@ def test_commands_list_show_and_check() -> None:
 
     checked = runner.invoke(app, ["check", "--json"])
     assert checked.exit_code == 0
-    assert json.loads(checked.stdout)["contracts"] == 37 + 14
+    assert json.loads(checked.stdout)["contracts"] == 37 + 23
 
 
 def test_check_command_fails_on_a_problem(

@@ -34,6 +34,7 @@ PORTS = {
     "flink_rpc_port": 20_007,
     "postgres_port": 20_008,
     "connect_port": 20_009,
+    "dynamodb_port": 20_010,
 }
 
 
@@ -43,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_every_port_has_a_setting_and_is_checked_before_a_start(settings: Settings) -> None:
-    specs = [spec for name in (*STREAMING, "postgres", "connect") for spec in ENGINES[name](settings)]
+    specs = [spec for name in (*STREAMING, "postgres", "connect", "dynamodb") for spec in ENGINES[name](settings)]
     found = {setting: port for spec in specs for setting, port in spec.all_ports().items()}
     assert found == {f"C360_{name.upper()}": port for name, port in PORTS.items()}
 
@@ -54,7 +55,7 @@ def test_two_engines_on_one_port_are_refused_early(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["kafka_bootstrap", "registry_url", "flink_url", "flink_gateway_url", "connect_url"]
+    "setting", ["kafka_bootstrap", "registry_url", "flink_url", "flink_gateway_url", "connect_url", "dynamodb_endpoint"]
 )
 def test_nothing_is_started_where_another_is_named(tmp_path: Path, setting: str) -> None:
     settings = Settings(home=tmp_path, **{setting: "http://elsewhere:1"})  # type: ignore[arg-type]

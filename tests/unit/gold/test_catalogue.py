@@ -7,6 +7,7 @@ import re
 import pytest
 
 from c360.contracts import get_contract, load_contracts
+from c360_assets.features.catalogue import FEATURES
 from c360_assets.gold import GOLD, GoldTable
 from c360_assets.gold.catalogue import DEFS
 from c360_assets.gold.query import casts, latest, statement
@@ -14,7 +15,8 @@ from c360_assets.gold.query import casts, latest, statement
 
 def test_every_gold_contract_has_a_table_and_every_file_is_used() -> None:
     assert set(GOLD) == {name for name in load_contracts() if name.startswith("gold.")}
-    assert {DEFS / table.file for table in GOLD.values()} == set(DEFS.glob("*/*.sql"))
+    features = {file for table in FEATURES.values() for file in table.files}
+    assert {DEFS / table.file for table in GOLD.values()} | features == set(DEFS.glob("*/*.sql"))
 
 
 def test_each_table_comes_after_its_inputs() -> None:

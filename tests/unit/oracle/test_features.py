@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.oracle.features import alerts, insight
+from tests.oracle.features.rules import alerts, insight
 from tests.unit.oracle.world import AS_OF, SALES, at, by, gold, gold_at, part, usd
 
 DAY = timedelta(days=1)

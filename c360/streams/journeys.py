@@ -1,0 +1,173 @@
+"""Visits and abandoned carts from silver: the batch form of the job ``customer-journeys``, by DuckDB, and its parity.
+
+Both forms are functions of the set of events and of a moment; what comes late changes both alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from c360.errors import LakehouseError
+from c360.streams.features import EFFECTIVE, VERSION, key_of, load_features
+from c360.streams.parity import Difference, settled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+    import pyarrow as pa
+
+    from c360.lakehouse import Lakehouse
+
+SILVER, SESSIONS, CARTS = "silver.user_action_events", "features.customer_sessions", "features.abandoned_carts"
+READ = (
+    *("event_id", "event_type", "event_timestamp", "user_id", "product_id"),
+    *("kafka_partition", "kafka_offset", "kafka_timestamp"),
+)
+"""The columns of silver that are needed."""
+
+ACTIVE = "is_active"
+
+# Silver forgets an id after a day, so that one may be there twice.
+_ACTIONS = """
+with actions as (
+    select user_id as customer_id, event_id, event_type, product_id, event_timestamp as happened from (
+        select *, row_number() over (
+            partition by event_id order by kafka_timestamp, kafka_partition, kafka_offset) as nth
+        from silver)
+    where nth = 1 and user_id is not null
+),
+"""
+_SESSIONS = (
+    _ACTIONS
+    + """
+apart as (
+    select *, coalesce(happened - lag(happened) over customer >= interval 30 minutes, true) as begins
+    from actions window customer as (partition by customer_id order by happened)
+),
+numbered as (
+    select *, count(*) filter (where begins) over (
+        partition by customer_id order by happened rows between unbounded preceding and current row) as visit
+    from apart
+)
+select customer_id || '-' || strftime(min(happened), '%Y-%m-%dT%H:%M:%S.%fZ') as session_id, customer_id,
+    min(happened) as started_at, max(happened) as ended_at, count(*) as events,
+    count(*) filter (where event_type = 'page_view') as page_views,
+    count(*) filter (where event_type = 'product_view') as product_views,
+    count(*) filter (where event_type = 'add_to_cart') as carts,
+    count(*) filter (where event_type = 'purchase') as purchases,
+    true as is_active, max(happened) + interval 30 minutes as effective_at, count(*) as version
+from numbered group by customer_id, visit
+having max(happened) + interval 30 minutes <= $as_of
+"""
+)
+_CARTS = (
+    _ACTIONS
+    + """
+carts as (select * from actions where event_type = 'add_to_cart' and happened + interval 30 minutes <= $as_of),
+viewed as (
+    select cart.event_id, count(*) as views, max(view.happened) as viewed_at
+    from carts as cart join actions as view on view.customer_id = cart.customer_id
+        and view.event_type = 'product_view' and view.happened <= cart.happened
+        and cart.happened - view.happened < interval 30 minutes
+        and coalesce(view.product_id = cart.product_id, true)
+    group by cart.event_id
+),
+bought as (
+    select distinct cart.event_id
+    from carts as cart join actions as purchase on purchase.customer_id = cart.customer_id
+        and purchase.event_type = 'purchase' and purchase.happened >= cart.happened
+        and purchase.happened - cart.happened < interval 30 minutes
+        and coalesce(purchase.product_id = cart.product_id, true)
+)
+select event_id as cart_id, customer_id, product_id, viewed_at, happened as carted_at, true as is_active,
+    happened + interval 30 minutes as effective_at, 1 + views as version
+from carts join viewed using (event_id) anti join bought using (event_id)
+"""
+)
+_QUERIES = {SESSIONS: _SESSIONS, CARTS: _CARTS}
+
+
+def journey_rows(name: str, silver: pa.Table, as_of: datetime) -> pa.Table:
+    """The rows of a table (:data:`SESSIONS` or :data:`CARTS`) that hold at ``as_of`` (aware), one for each key.
+
+    ``silver`` has the columns of :data:`READ`; the result those of the table's contract, by key.
+    """
+    from datetime import UTC
+
+    import duckdb
+    import pyarrow as pa
+
+    from c360.contracts.schema import to_arrow
+
+    # DuckDB would need an extension for moments with a zone; all of these are in UTC.
+    plain = pa.schema(
+        [pa.field(f.name, pa.timestamp("us") if pa.types.is_timestamp(f.type) else f.type) for f in silver.schema]
+    )
+    contract = load_features()[name]
+    with duckdb.connect() as connection:
+        connection.register("silver", silver.cast(plain))
+        moment = as_of.astimezone(UTC).replace(tzinfo=None)
+        query = f"select * from ({_QUERIES[name]}) order by {key_of(contract)}"
+        found: pa.Table = connection.sql(query, params={"as_of": moment}).to_arrow_table()
+    schema = to_arrow(contract)
+    table: pa.Table = found.select(schema.names).cast(schema)
+    return table
+
+
+def journey_parity(lake: Lakehouse, name: str, as_of: datetime | None = None) -> tuple[datetime | None, Difference]:
+    """Compare a table with batch as of ``as_of``, or else the newest moment that the stream and silver have reached.
+
+    The moment is None while one of them holds nothing. Raises LakehouseError if one of the tables is missing.
+    """
+    for needed in (name, SILVER):
+        if not lake.exists(needed):
+            raise LakehouseError(f"{name} cannot be compared: there is no {needed}", f"let {needed} be written first")
+    moments: list[datetime | None] = []
+
+    def look() -> Difference:
+        moment, found = _look(lake, name, as_of)
+        moments.append(moment)
+        return found
+
+    found = settled(look)
+    return moments[-1], found
+
+
+def _look(lake: Lakehouse, name: str, as_of: datetime | None) -> tuple[datetime | None, Difference]:
+    import polars as pl
+
+    key = key_of(load_features()[name])
+    # The stream first: what it was made of is then in the topic, and soon in silver.
+    written = pl.DataFrame(pl.from_arrow(lake.read(name)))
+    silver = lake.read(SILVER, columns=READ)
+    moment = as_of or _reached(lake, silver)
+    nothing = written.clear().select(key)
+    if moment is None:
+        return None, Difference(name, 0, nothing, nothing, nothing, nothing)
+    batch = pl.DataFrame(pl.from_arrow(journey_rows(name, silver, moment)))
+    stream = valid(written, key, moment)
+    missing, surplus = (
+        one.join(other, on=key, how="anti").select(key) for one, other in ((batch, stream), (stream, batch))
+    )
+    same = batch.join(stream, on=batch.columns, how="semi", nulls_equal=True).select(key)
+    changed = batch.join(stream, on=key, how="semi").join(same, on=key, how="anti").select(key)
+    return moment, Difference(name, batch.height, missing, surplus, changed, nothing)
+
+
+def valid(written: pl.DataFrame, key: str, as_of: datetime) -> pl.DataFrame:
+    """Of all rows that the stream wrote those that hold at ``as_of``: of each key the newest, if it is active."""
+    import polars as pl
+
+    known = written.filter(pl.col(EFFECTIVE) <= pl.lit(as_of)).sort(VERSION, EFFECTIVE, maintain_order=True)
+    return known.unique(key, keep="last", maintain_order=True).filter(pl.col(ACTIVE))
+
+
+def _reached(lake: Lakehouse, silver: pa.Table) -> datetime | None:
+    """The newest moment that both the job, by either table, and silver have come to."""
+    import pyarrow.compute as pc
+
+    written = [lake.read(name, columns=[EFFECTIVE])[EFFECTIVE] for name in (SESSIONS, CARTS) if lake.exists(name)]
+    told = max((at for column in written if (at := pc.max(column).as_py()) is not None), default=None)
+    seen = pc.max(silver["event_timestamp"]).as_py()
+    return None if told is None or seen is None else min(told, seen)

@@ -1,0 +1,1 @@
+"""Models: what they are trained on, training, and scores in batch."""
