@@ -7,6 +7,8 @@ TOOLS := $(CURDIR)/.tools
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 SYNCED := .venv/.synced
+# Two processes: while engines of one start or wait, the other's work. Long files with engines come first.
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
 export C360_SCALE ?= 0.1
 # Nothing this project runs reports home.
@@ -48,10 +50,10 @@ status: setup ## Show what is running
 	@$(RUN) c360 status
 
 test: setup ## Run the test suite that CI runs (unit, integration, end to end)
-	@$(RUN) pytest -m "not bench"
+	@$(RUN) pytest -m "not bench" $(WORKERS)
 
 test-unit: setup ## Run the tests that need no engine (seconds)
-	@$(RUN) pytest tests/unit
+	@$(RUN) pytest tests/unit $(WORKERS)
 
 faults: setup ## Run only the kill, full-disk and lock tests
 	@$(RUN) pytest -m faults

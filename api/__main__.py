@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import warnings
 
 from api.loglines import BlockHandler
 from c360.errors import C360Error
@@ -14,10 +15,14 @@ from c360.settings import LOOPBACK, Settings
 def serve(host: str = LOOPBACK, port: int | None = None) -> None:
     """Listen. Raises SettingsError for settings that may not be used."""
     import uvicorn
+    from pydantic.warnings import UnsupportedFieldAttributeWarning
 
     from api.main import create_app
 
     logging.basicConfig(level=logging.INFO, handlers=[BlockHandler()])
+    logging.captureWarnings(capture=True)
+    # FastAPI silences this one while it makes its fields; that fails when another thread silences another meanwhile.
+    warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
     # What no line of this log shows need not be found out for each (see the how-to of Python's logging).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     settings = Settings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,16 +21,19 @@ if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
 
 
+SHARED = {"spark_settings", "environment", "engines", "features"}
+"""Fixtures that start engines once for many files."""
 _GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on right now; another one each time.
+    """A TCP port that nothing listens on right now; another one each time, in each of the processes that share a run.
 
     Below those that Linux gives to outgoing connections (from 32,768 on), one of which could take it before it is used.
     """
+    worker, workers = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
     while True:
-        port = secrets.choice(range(12_000, 32_000))
+        port = secrets.choice(range(12_000 + worker, 32_000, int(workers or 1)))
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _GIVEN:
@@ -41,6 +44,24 @@ def free_port() -> int:
 def free_ports() -> dict[str, int]:
     """A free port for each of the settings that names one."""
     return {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share engines run in one process, when several share a run; so do those of a folder of unit tests."""
+    for item in items:
+        shared = SHARED.intersection(getattr(item, "fixturenames", ()))
+        folder = item.path.parent
+        together = folder if "unit" in folder.parts or folder.name == "streams" else item.path
+        item.add_marker(pytest.mark.xdist_group(min(shared, default=str(together))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test wrote goes from process to process as UTF-8, and some write what is none."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture

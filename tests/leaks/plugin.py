@@ -161,9 +161,20 @@ def unheard(answered: int, counts: Counter[str]) -> list[str]:
     return [kind for kind, there_were in needs.items() if there_were and not counts[kind]]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if unheard(_CLIENT["answers"], SENTINEL.counts):
+    """A process that shares a run tells the first one what it heard; that one judges."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told.update(heard=dict(SENTINEL.counts), answered=_CLIENT["answers"])
+    elif unheard(_CLIENT["answers"], SENTINEL.counts):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    told = getattr(node, "workeroutput", {})
+    SENTINEL.counts.update(told.get("heard", {}))
+    _CLIENT.update(answers=told.get("answered", 0))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
