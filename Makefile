@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 SYNCED := .venv/.synced
 # Two processes: while engines of one start or wait, the other's work. Long files with engines come first.
-WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 2 --no-loadscope-reorder
 
 export C360_SCALE ?= 0.1
 # Nothing this project runs reports home.

@@ -7,7 +7,8 @@ import secrets
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -21,8 +22,8 @@ if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
 
 
-SHARED = {"spark_settings", "environment", "engines", "features"}
-"""Fixtures that start engines once for many files."""
+TOGETHER = {"unit", "events", "streams"}
+"""Folders of which the files share what takes long to make."""
 _GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
 
 
@@ -46,14 +47,21 @@ def free_ports() -> dict[str, int]:
     return {name: free_port() for name in Settings.model_fields if name.endswith("_port")}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share engines run in one process, when several share a run; so do those of a folder of unit tests."""
-    for item in items:
-        shared = SHARED.intersection(getattr(item, "fixturenames", ()))
-        folder = item.path.parent
-        together = folder if "unit" in folder.parts or folder.name == "streams" else item.path
-        item.add_marker(pytest.mark.xdist_group(min(shared, default=str(together))))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """When processes share a run: the tests of a file run in one of them, and so do some folders.
+
+    Groups by marks, xdist's own way, are lost with pytest 9.2, which computes a test's id anew.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    def together(nodeid: str) -> str:
+        path = PurePosixPath(nodeid.partition("::")[0])
+        return str(path.parent if TOGETHER.intersection(path.parts) else path)
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = together
+    return scheduler
 
 
 @pytest.hookimpl(wrapper=True)
