@@ -7,7 +7,7 @@ TOOLS := $(CURDIR)/.tools
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 SYNCED := .venv/.synced
-# Two processes: while engines of one start or wait, the other's work. Long files with engines come first.
+# Two processes (tests/conftest.py says what each has): while Flink in one starts or waits, the other works.
 WORKERS := -n 2 --no-loadscope-reorder
 
 export C360_SCALE ?= 0.1

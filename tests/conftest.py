@@ -22,8 +22,23 @@ if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
 
 
-TOGETHER = {"unit", "events", "streams"}
-"""Folders of which the files share what takes long to make."""
+BUSY = {
+    "unit",
+    "events",
+    "test_api_process.py",
+    "test_asset_faults.py",
+    "test_feature_mistakes.py",
+    "test_feature_parity.py",
+    "test_features.py",
+    "test_gold.py",
+    "test_increments.py",
+    "test_lakehouse_spark.py",
+    "test_pipeline.py",
+    "test_spark_faults.py",
+    "test_tpch.py",
+    "test_tpch_landing.py",
+}
+"""Folders and files whose tests use no Flink: waiting for it has limits of time, which two at once would miss."""
 _GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
 
 
@@ -49,18 +64,18 @@ def free_ports() -> dict[str, int]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """When processes share a run: the tests of a file run in one of them, and so do some folders.
+    """When two processes share a run: one has the tests that wait for engines, the other those that keep a core busy.
 
     Groups by marks, xdist's own way, are lost with pytest 9.2, which computes a test's id anew.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    def together(nodeid: str) -> str:
+    def part(nodeid: str) -> str:
         path = PurePosixPath(nodeid.partition("::")[0])
-        return str(path.parent if TOGETHER.intersection(path.parts) else path)
+        return "busy" if BUSY.intersection(path.parts) else "waiting"
 
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = together
+    scheduler._split_scope = part
     return scheduler
 
 
