@@ -79,10 +79,7 @@ def install_topics(settings: Settings) -> None:
     from c360.events.admin import KafkaAdminManager
 
     admin = KafkaAdminManager(settings.kafka_servers)
-    wanted = topics(admin.brokers())
-    present = admin.describe(*(each.name for each in wanted))
-    if missing := [each for each in wanted if each.name not in present]:
-        admin.create(*missing)
+    admin.ensure(*topics(admin.brokers()))
 
 
 def install(settings: Settings, patience: float = READY) -> Capture:

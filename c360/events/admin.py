@@ -91,6 +91,12 @@ class KafkaAdminManager:
         new = [_admin().NewTopic(t.name, t.partitions, t.replication, config=dict(t.configs)) for t in topics]
         self._all(lambda: self._client.create_topics(new, operation_timeout=self._timeout))
 
+    def ensure(self, *topics: TopicConfig) -> None:
+        """Create those of the topics that are missing; what is there is left as it is, whatever its settings."""
+        present = self.describe(*(each.name for each in topics))
+        if missing := [each for each in topics if each.name not in present]:
+            self.create(*missing)
+
     def alter(self, name: str, configs: Mapping[str, str]) -> None:
         """Change these settings of a topic and no others, whatever they lose: :meth:`plan` is what asks first."""
         entries = [

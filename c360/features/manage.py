@@ -8,7 +8,7 @@ from c360.contracts.topic import load_topics
 from c360.events.admin import KafkaAdminManager
 from c360.events.dead_letters import DLQ
 from c360.events.topics import TopicConfig
-from c360.streams.features import install_feature_topics
+from c360.streams.features import feature_topics
 
 if TYPE_CHECKING:
     from c360.settings import Settings
@@ -20,7 +20,6 @@ def install(settings: Settings) -> None:
     Raises:
         TopicError: the cluster does not answer, or refuses.
     """
-    install_feature_topics(settings)
     admin = KafkaAdminManager(settings.kafka_servers)
-    if not admin.describe(DLQ):
-        admin.create(TopicConfig.of(load_topics()[DLQ], admin.brokers()))
+    brokers = admin.brokers()
+    admin.ensure(*feature_topics(brokers), TopicConfig.of(load_topics()[DLQ], brokers))

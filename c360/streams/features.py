@@ -51,7 +51,4 @@ def install_feature_topics(settings: Settings) -> None:
     from c360.events.admin import KafkaAdminManager
 
     admin = KafkaAdminManager(settings.kafka_servers)
-    wanted = feature_topics(admin.brokers())
-    present = admin.describe(*(each.name for each in wanted))
-    if missing := [each for each in wanted if each.name not in present]:
-        admin.create(*missing)
+    admin.ensure(*feature_topics(admin.brokers()))

@@ -26,8 +26,6 @@ import numpy as np
 import psutil
 
 from c360.engines.stack import Stack
-from c360.events import KafkaAdminManager
-from c360.events.topics import TopicConfig
 from c360.features.client import CONNECTIONS, client_of
 from c360.features.manage import install
 from c360.features.rows import Rows
@@ -58,10 +56,6 @@ def main() -> None:
         settings = Settings.model_validate({"home": folder, **free_ports()})
         with Stack(settings).running("kafka", "dynamodb") as stack:
             install(settings)
-            admin = KafkaAdminManager(settings.kafka_servers)
-            names = {table.topic for table in TABLES.values()}
-            missing = names - admin.describe(*names).keys()
-            admin.create(*(TopicConfig(name, 2, 1, {"cleanup.policy": "compact"}) for name in missing))
             print(json.dumps(measure(settings, stack, options.rows, options.rate, options.seconds)), flush=True)
 
 

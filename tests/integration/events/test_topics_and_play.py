@@ -55,6 +55,8 @@ def test_a_topic_is_created_grown_and_altered_and_shrinks_only_when_told(world: 
 
     with pytest.raises(TopicError, match="already exists"):
         admin.create(TopicConfig(name, 1, 1))
+    admin.ensure(TopicConfig(name, 1, 1))
+    assert admin.describe(name)[name].partitions == 5
     assert admin.describe("no-such-topic") == {}
 
 

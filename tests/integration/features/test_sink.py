@@ -187,15 +187,13 @@ def kill(stack: Stack, name: str) -> None:
 
 def clean_topics(stack: Stack) -> None:
     from c360.events import KafkaAdminManager
-    from c360.events.topics import TopicConfig
 
-    install(stack.settings)
     admin = KafkaAdminManager(stack.settings.kafka_servers)
     names = [table.topic for table in TABLES.values()]
     if there := admin.describe(*names):
         admin.delete(*there)
         assert eventually(lambda: not admin.describe(*names), 20)
-    admin.create(*(TopicConfig(name, 2, 1, {"cleanup.policy": "compact"}) for name in names))
+    install(stack.settings)
 
 
 def test_dynamodb_listens_on_loopback_only(stack: Stack) -> None:
