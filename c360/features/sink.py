@@ -12,6 +12,7 @@ from c360.errors import EngineError
 from c360.events.config import ConsumerConfig
 from c360.events.dead_letters import DeadLetters
 from c360.events.errors import BrokerUnreachable
+from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
 from c360.features.errors import StoreStopped
 from c360.features.rows import RefusedRow, Rows
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer, Message
 
+    from c360.events.places import Place
     from c360.features.rows import Row
-    from c360.features.store import FeatureStore, Place
+    from c360.features.store import FeatureStore
     from c360.features.tables import FeatureTable
     from c360.features.writing import Writer
 
@@ -32,7 +34,6 @@ BATCH = 2000
 WAIT_S = 0.05
 LOOK_EVERY_S = 1.0
 NEW_PARTITIONS_EVERY_S = 30.0
-ANSWER_WITHIN_S = 5.0
 TOLD_PLACES = 20
 LAGS_MS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000, 600_000)
 
@@ -183,7 +184,7 @@ class Sink:
             return
         stored = self._store.positions(self._cluster, new)
         for place in new:
-            low, high = self._ends(place)
+            low, high = ends(self._consumer, place)
             position = stored.get(place, low)
             # A topic that was made anew is shorter than what is kept of the old one.
             self._next[place] = position if low <= position <= high else low
@@ -192,21 +193,7 @@ class Sink:
 
     def _look(self) -> None:
         """Ask the broker how much there is, and write down how much of it is stored."""
-        if not self._next:
-            return
-        current, unread = time.time(), 0
-        for place, offset in self._next.items():
-            _, high = self._ends(place)
-            if high > offset:
-                unread += high - offset
-                current = min(current, self._arrived.get(place, 0.0))
-        self._counts.unread.set(unread)
-        self._store.saw(current, unread)
-
-    def _ends(self, place: Place) -> tuple[int, int]:
-        from confluent_kafka import TopicPartition
-
-        ends = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_WITHIN_S)
-        if ends is None:
-            raise EngineError("The broker did not answer in time", "see its log")
-        return ends
+        if self._next:
+            current, unread = left_to_read(self._consumer, self._next, self._arrived)
+            self._counts.unread.set(unread)
+            self._store.saw(current, unread)

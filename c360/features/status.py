@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from c360.errors import EngineError
+from c360.events.places import ANSWER_WITHIN_S, ends
 from c360.features.client import client_of
 from c360.features.reading import FeatureReader
 from c360.features.retrying import Retrying
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from c360.features.tables import FeatureTable
     from c360.settings import Settings
-
-ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,13 @@ def observe(settings: Settings, ended: threading.Event) -> StoreStatus:
 
 
 def _look(table: FeatureTable, consumer: Consumer, store: FeatureStore | None) -> TableStatus:
-    from confluent_kafka import TopicPartition
-
     known = consumer.list_topics(timeout=ANSWER_WITHIN_S)
     topic = known.topics.get(table.topic)
     places = [(table.topic, number) for number in topic.partitions] if topic is not None else []
     stored = store.positions(str(known.cluster_id), places) if store is not None else {}
     messages = unread = 0
     for place in places:
-        low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_WITHIN_S)
+        low, high = ends(consumer, place)
         messages += high - low
         unread += high - min(high, max(low, stored.get(place, low)))
     return TableStatus(table.name, table.topic, table.store, len(places), messages, unread)

@@ -17,6 +17,7 @@ from c360.streams.features import EFFECTIVE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from c360.events.places import Place
     from c360.features.retrying import Retrying
     from c360.features.tables import FeatureTable
 
@@ -24,7 +25,6 @@ POSITIONS, PLACE, SEEN = "feature-positions", "place", "seen"
 MADE_WITHIN_S = 120.0
 AT_ONCE = 100
 MISSING = "ResourceNotFoundException"
-Place = tuple[str, int]
 
 
 def index_name(column: str) -> str:

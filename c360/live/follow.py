@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from c360.errors import EngineError
 from c360.events.config import ConsumerConfig
 from c360.events.errors import EventError
+from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
 from c360.live.parts import TOPICS, Values
 from c360.live.store import KEPT_DAYS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer, Message
 
+    from c360.events.places import Place
     from c360.live.parts import Value
     from c360.live.store import LiveStore
 
@@ -26,8 +28,6 @@ WAIT_S = 0.05
 LOOK_EVERY_S = 1.0
 NEW_PARTITIONS_EVERY_S = 30.0
 FORGET_EVERY_S = 3600.0
-ANSWER_WITHIN_S = 5.0
-Place = tuple[str, int]
 
 
 class Follower:
@@ -113,7 +113,7 @@ class Follower:
         asked = [TopicPartition(topic, number, since) for topic, number in new if (topic, number) not in stored]
         found = self._consumer.offsets_for_times(asked, timeout=ANSWER_WITHIN_S) if asked else []
         for each in found:
-            low, high = self._ends((each.topic, each.partition))
+            low, high = ends(self._consumer, (each.topic, each.partition))
             stored[each.topic, each.partition] = each.offset if each.offset >= low else high
         self._next |= {place: stored[place] for place in new}
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
@@ -121,23 +121,9 @@ class Follower:
 
     def _look(self) -> None:
         """Ask the broker how much there is, and write down how much of it was read."""
-        if not self._next:
-            return
-        current, unread = time.time(), 0
-        for place, offset in self._next.items():
-            _, high = self._ends(place)
-            if high > offset:
-                unread += high - offset
-                current = min(current, self._arrived.get(place, 0.0))
-        self._store.saw(current, unread)
-
-    def _ends(self, place: Place) -> tuple[int, int]:
-        from confluent_kafka import TopicPartition
-
-        ends = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_WITHIN_S)
-        if ends is None:
-            raise EngineError("The broker did not answer in time", "see its log")
-        return ends
+        if self._next:
+            current, unread = left_to_read(self._consumer, self._next, self._arrived)
+            self._store.saw(current, unread)
 
     def _forget(self) -> None:
         self._store.forget(int((time.time() - KEPT_DAYS * 86_400) * 10**6))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from c360.events.places import Place
+
 FILE = "live.sqlite"
 FRESH_S = 5.0
 """Seconds after which a follower that has not heard from the broker counts as stopped, and unread messages as delay."""
@@ -54,12 +56,12 @@ class LiveStore:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_LAYOUT)
 
-    def positions(self) -> dict[tuple[str, int], int]:
+    def positions(self) -> dict[Place, int]:
         """Topic and partition → the offset to go on with."""
         rows = self._connection.execute("SELECT topic, partition, next FROM position")
         return {(topic, partition): offset for topic, partition, offset in rows}
 
-    def put(self, values: Iterable[Value], positions: Mapping[tuple[str, int], int]) -> None:
+    def put(self, values: Iterable[Value], positions: Mapping[Place, int]) -> None:
         """Values and how far was read, together. An older value does not replace a newer one."""
         with self._connection as transaction:
             transaction.execute("BEGIN IMMEDIATE")
