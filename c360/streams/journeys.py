@@ -95,24 +95,11 @@ def journey_rows(name: str, silver: pa.Table, as_of: datetime) -> pa.Table:
     """
     from datetime import UTC
 
-    import duckdb
-    import pyarrow as pa
+    from c360.contracts.query import query_rows
 
-    from c360.contracts.schema import to_arrow
-
-    # DuckDB would need an extension for moments with a zone; all of these are in UTC.
-    plain = pa.schema(
-        [pa.field(f.name, pa.timestamp("us") if pa.types.is_timestamp(f.type) else f.type) for f in silver.schema]
-    )
     contract = load_features()[name]
-    with duckdb.connect() as connection:
-        connection.register("silver", silver.cast(plain))
-        moment = as_of.astimezone(UTC).replace(tzinfo=None)
-        query = f"select * from ({_QUERIES[name]}) order by {key_of(contract)}"
-        found: pa.Table = connection.sql(query, params={"as_of": moment}).to_arrow_table()
-    schema = to_arrow(contract)
-    table: pa.Table = found.select(schema.names).cast(schema)
-    return table
+    query = f"select * from ({_QUERIES[name]}) order by {key_of(contract)}"
+    return query_rows(contract, query, {"silver": silver}, {"as_of": as_of.astimezone(UTC).replace(tzinfo=None)})
 
 
 def journey_parity(lake: Lakehouse, name: str, as_of: datetime | None = None) -> tuple[datetime | None, Difference]:

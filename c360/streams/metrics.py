@@ -32,20 +32,9 @@ from measured group by all order by all
 
 def event_metrics(job: StreamJob, silver: pa.Table) -> pa.Table:
     """The windows of these events of the job's silver table, in the columns of ``gold.event_metrics``."""
-    import duckdb
-    import pyarrow as pa
-
     from c360.contracts.loader import get_contract
-    from c360.contracts.schema import to_arrow
+    from c360.contracts.query import query_rows
     from c360.streams.job import METRICS
 
     query = _METRICS.format(seconds=job.window_seconds, measure=job.measure.replace("`", '"'))
-    # DuckDB would need an extension for moments with a zone; all of these are in UTC.
-    plain = pa.schema(
-        [pa.field(f.name, pa.timestamp("us") if pa.types.is_timestamp(f.type) else f.type) for f in silver.schema]
-    )
-    with duckdb.connect() as connection:
-        connection.register("silver", silver.cast(plain))
-        found: pa.Table = connection.sql(query, params={"topic": job.inputs[0]}).to_arrow_table()
-    table: pa.Table = found.cast(to_arrow(get_contract(METRICS)))
-    return table
+    return query_rows(get_contract(METRICS), query, {"silver": silver}, {"topic": job.inputs[0]})

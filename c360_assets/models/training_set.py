@@ -21,7 +21,9 @@ with placed as (
     select order_id, min_by(customer_id, lsn) as customer_id, min_by(ordered_at, lsn) as ordered_at
     from orders where customer_id is not null and ordered_at is not null group by order_id
 ),
-moments as (select unnest(generate_series($last, $first, -to_days($every))) as label_time),
+moments as (
+    select unnest(generate_series($last, coalesce(min(ordered_at), $last), -to_days($every))) as label_time from orders
+),
 labels as (
     select customer_id, label_time,
         not bool_or(ordered_at > label_time and ordered_at <= label_time + to_days($horizon)) as churned
@@ -50,26 +52,10 @@ def training_set(orders: pa.Table, segments: pa.Table, until: datetime) -> pa.Ta
         The rows in the columns of the contract of ``gold.churn_training_set``. Customers of whom no row of features was
         in effect at the moment are left out.
     """
-    import duckdb
-
     from c360.contracts import get_contract
-    from c360.contracts.schema import to_arrow
+    from c360.contracts.query import query_rows
 
-    schema = to_arrow(get_contract(TABLE))
     last = until.astimezone(UTC).replace(tzinfo=None) - HORIZON
-    with duckdb.connect() as connection:
-        connection.register("orders", _plain(orders.select(ORDER_COLUMNS)))
-        connection.register("segments", _plain(segments.select(SEGMENT_COLUMNS)))
-        [(first,)] = connection.sql("select min(ordered_at) from orders").fetchall()
-        told = {"last": last, "first": first or last, "every": EVERY.days, "horizon": HORIZON.days}
-        found: pa.Table = connection.sql(_QUERY, params=told).to_arrow_table()
-    table: pa.Table = found.select(schema.names).cast(schema)
-    return table
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Moments without their zone, UTC, which DuckDB reads without an extension."""
-    import pyarrow as pa
-
-    fields = [pa.field(f.name, pa.timestamp("us") if pa.types.is_timestamp(f.type) else f.type) for f in table.schema]
-    return table.cast(pa.schema(fields))
+    told = {"last": last, "every": EVERY.days, "horizon": HORIZON.days}
+    tables = {"orders": orders.select(ORDER_COLUMNS), "segments": segments.select(SEGMENT_COLUMNS)}
+    return query_rows(get_contract(TABLE), _QUERY, tables, told)
