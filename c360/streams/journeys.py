@@ -5,19 +5,19 @@ Both forms are functions of the set of events and of a moment; what comes late c
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from c360.errors import LakehouseError
-from c360.streams.features import EFFECTIVE, VERSION, key_of, load_features
-from c360.streams.parity import Difference, settled
+from c360.contracts.query import query_rows
+from c360.streams.feature_parity import compare, require, valid_rows
+from c360.streams.features import EFFECTIVE, key_of, load_features
+from c360.streams.parity import settled
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import polars as pl
     import pyarrow as pa
 
     from c360.lakehouse import Lakehouse
+    from c360.streams.parity import Difference
 
 SILVER, SESSIONS, CARTS = "silver.user_action_events", "features.customer_sessions", "features.abandoned_carts"
 READ = (
@@ -25,8 +25,6 @@ READ = (
     *("kafka_partition", "kafka_offset", "kafka_timestamp"),
 )
 """The columns of silver that are needed."""
-
-ACTIVE = "is_active"
 
 # Silver forgets an id after a day, so that one may be there twice.
 _ACTIONS = """
@@ -93,61 +91,32 @@ def journey_rows(name: str, silver: pa.Table, as_of: datetime) -> pa.Table:
 
     ``silver`` has the columns of :data:`READ`; the result those of the table's contract, by key.
     """
-    from datetime import UTC
-
-    from c360.contracts.query import query_rows
-
     contract = load_features()[name]
     query = f"select * from ({_QUERIES[name]}) order by {key_of(contract)}"
     return query_rows(contract, query, {"silver": silver}, {"as_of": as_of.astimezone(UTC).replace(tzinfo=None)})
 
 
-def journey_parity(lake: Lakehouse, name: str, as_of: datetime | None = None) -> tuple[datetime | None, Difference]:
+def journey_parity(lake: Lakehouse, name: str, as_of: datetime | None = None) -> Difference:
     """Compare a table with batch as of ``as_of``, or else the newest moment that the stream and silver have reached.
 
-    The moment is None while one of them holds nothing. Raises LakehouseError if one of the tables is missing.
+    Raises LakehouseError if one of the tables is missing.
     """
-    for needed in (name, SILVER):
-        if not lake.exists(needed):
-            raise LakehouseError(f"{name} cannot be compared: there is no {needed}", f"let {needed} be written first")
-    moments: list[datetime | None] = []
-
-    def look() -> Difference:
-        moment, found = _look(lake, name, as_of)
-        moments.append(moment)
-        return found
-
-    found = settled(look)
-    return moments[-1], found
+    require(lake, name, SILVER)
+    return settled(lambda: _look(lake, name, as_of))
 
 
-def _look(lake: Lakehouse, name: str, as_of: datetime | None) -> tuple[datetime | None, Difference]:
+def _look(lake: Lakehouse, name: str, as_of: datetime | None) -> Difference:
     import polars as pl
 
     key = key_of(load_features()[name])
     # The stream first: what it was made of is then in the topic, and soon in silver.
     written = pl.DataFrame(pl.from_arrow(lake.read(name)))
     silver = lake.read(SILVER, columns=READ)
-    moment = as_of or _reached(lake, silver)
-    nothing = written.clear().select(key)
+    moment, nothing = as_of or _reached(lake, silver), written.clear()
     if moment is None:
-        return None, Difference(name, 0, nothing, nothing, nothing, nothing)
+        return compare(name, key, nothing, nothing, nothing)
     batch = pl.DataFrame(pl.from_arrow(journey_rows(name, silver, moment)))
-    stream = valid(written, key, moment)
-    missing, surplus = (
-        one.join(other, on=key, how="anti").select(key) for one, other in ((batch, stream), (stream, batch))
-    )
-    same = batch.join(stream, on=batch.columns, how="semi", nulls_equal=True).select(key)
-    changed = batch.join(stream, on=key, how="semi").join(same, on=key, how="anti").select(key)
-    return moment, Difference(name, batch.height, missing, surplus, changed, nothing)
-
-
-def valid(written: pl.DataFrame, key: str, as_of: datetime) -> pl.DataFrame:
-    """Of all rows that the stream wrote those that hold at ``as_of``: of each key the newest, if it is active."""
-    import polars as pl
-
-    known = written.filter(pl.col(EFFECTIVE) <= pl.lit(as_of)).sort(VERSION, EFFECTIVE, maintain_order=True)
-    return known.unique(key, keep="last", maintain_order=True).filter(pl.col(ACTIVE))
+    return compare(name, key, batch, valid_rows(written, key, moment), nothing, moment)
 
 
 def _reached(lake: Lakehouse, silver: pa.Table) -> datetime | None:

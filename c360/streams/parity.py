@@ -16,6 +16,7 @@ from c360.streams.recompute import PLACE, canonical, recompute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import polars as pl
 
@@ -33,8 +34,8 @@ class Difference:
     """How a table differs from its recomputation.
 
     ``missing`` are in the recomputation only, ``surplus`` in the table only, ``changed`` in both with other values, as
-    keys; ``pending`` of them are explained by late events that wait to be folded in. ``compared`` counts the keys of
-    the recomputation.
+    keys; ``pending`` of them are explained: late events wait to be folded in, or a key has moved on. ``compared``
+    counts the keys of the recomputation. ``as_of`` is the moment of a comparison of features, None while there is none.
     """
 
     table: str
@@ -43,6 +44,7 @@ class Difference:
     surplus: pl.DataFrame
     changed: pl.DataFrame
     pending: pl.DataFrame
+    as_of: datetime | None = None
 
     @property
     def total(self) -> int:
@@ -51,7 +53,7 @@ class Difference:
 
     @property
     def unexplained(self) -> int:
-        """Keys that differ and do not wait for a fold."""
+        """Keys that differ and are not pending."""
         return self.total - self.pending.height
 
     def examples(self) -> list[dict[str, object]]:

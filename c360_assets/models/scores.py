@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from c360.errors import LakehouseError
+from c360.streams.feature_parity import newest_rows, require
+from c360.streams.features import EFFECTIVE, VERSION
 from c360.streams.parity import Difference, settled
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 SCORES, SEGMENTS = "features.churn_scores", "features.customer_segments"
 TOLERANCE = 1e-9
-ROW = ("customer_id", "version", "effective_at")
+ROW = ("customer_id", VERSION, EFFECTIVE)
 
 
 def score_parity(lake: Lakehouse, home: Path) -> Difference:
@@ -29,9 +30,7 @@ def score_parity(lake: Lakehouse, home: Path) -> Difference:
     Raises:
         LakehouseError: a table is missing; ModelError: a model that scored a row is missing.
     """
-    for needed in (SCORES, SEGMENTS):
-        if not lake.exists(needed):
-            raise LakehouseError(f"{SCORES} cannot be compared: there is no {needed}", f"let {needed} be written first")
+    require(lake, SCORES, SEGMENTS)
     return settled(lambda: _look(lake, home))
 
 
@@ -43,17 +42,12 @@ def _look(lake: Lakehouse, home: Path) -> Difference:
     segments = pl.DataFrame(pl.from_arrow(lake.read(SEGMENTS))).unique(ROW)
     rows = scores.join(segments, on=ROW)
     surplus = scores.join(segments, on=ROW, how="anti").select(ROW)
-    reached = scores["effective_at"].max()
-    newest = (
-        segments.filter(pl.col("effective_at") <= pl.lit(reached))
-        .sort("version", "effective_at")
-        .unique("customer_id", keep="last", maintain_order=True)
-    )
-    missing = newest.join(scores, on=ROW, how="anti").select(ROW)
+    reached = scores.select(pl.col(EFFECTIVE).max()).item()
+    missing = newest_rows(segments, "customer_id", reached).join(scores, on=ROW, how="anti").select(ROW)
     changed = pl.concat(
         [_wrong(home, version, part) for (version,), part in rows.group_by("model_version")] or [surplus.clear()]
     )
-    return Difference(SCORES, rows.height, missing, surplus, changed, missing.clear())
+    return Difference(SCORES, rows.height, missing, surplus, changed, missing.clear(), reached)
 
 
 def _wrong(home: Path, version: object, rows: pl.DataFrame) -> pl.DataFrame:

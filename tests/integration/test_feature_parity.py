@@ -99,7 +99,7 @@ class World:
         target.append(pa.Table.from_pylist(rows, schema=self._schema(table)))
 
     def compared(self, table: str) -> Difference:
-        found = feature_parity(self.lake, self.spark, f"features.{table}", NOW).difference
+        found = feature_parity(self.lake, self.spark, f"features.{table}", NOW)
         assert found.table == f"features.{table}"
         return found
 
@@ -246,8 +246,8 @@ def test_what_both_have_reached_decides_unless_a_moment_is_given(world: World) -
     written = max(row["effective_at"] for row in world.lake.read(table).to_pylist())
     found = feature_parity(world.lake, world.spark, table)
     assert found.as_of == min(reached, written)
-    assert found.difference.unexplained == 0
-    assert found.difference.compared > 20
+    assert found.unexplained == 0
+    assert found.compared > 20
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path, world: World) -> None:
@@ -260,7 +260,7 @@ def test_nothing_written_yet_is_no_difference(world: World, table: str, rows: li
     assert rows
     world.write(table, [])
     found = feature_parity(world.lake, world.spark, f"features.{table}")
-    assert (found.as_of, found.difference.total) == (None, 0)
+    assert (found.as_of, found.total) == (None, 0)
 
 
 def test_every_table_of_the_oracle_is_one_of_batch() -> None:

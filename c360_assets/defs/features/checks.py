@@ -14,7 +14,7 @@ from c360_assets.resources.spark import SparkResource
 from c360_assets.specs import asset_key, known_contract
 
 if TYPE_CHECKING:
-    from c360_assets.features.parity import FeatureParity
+    from c360.streams.parity import Difference
 
 PARITY = "features_equal_batch"
 
@@ -24,23 +24,22 @@ def compared() -> Iterator[FeatureTable]:
     return (table for name, table in FEATURES.items() if name in load_features())
 
 
-def parity_result(found: "FeatureParity") -> dg.AssetCheckResult:
+def parity_result(found: "Difference") -> dg.AssetCheckResult:
     """A comparison as a check: red where it is not explained; which entities have moved on is told beside it."""
-    difference = found.difference
     moment = "nothing yet" if found.as_of is None else f"as of {found.as_of.isoformat()}"
     return dg.AssetCheckResult(
-        passed=difference.unexplained == 0,
+        passed=found.unexplained == 0,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{difference.table}, {moment}: {difference.total} of {difference.compared} differ, "
-        f"{difference.pending.height} of them have moved on",
+        description=f"{found.table}, {moment}: {found.total} of {found.compared} differ, "
+        f"{found.pending.height} of them have moved on",
         metadata={
             "as_of": moment,
-            "compared": difference.compared,
-            "missing": difference.missing.height,
-            "surplus": difference.surplus.height,
-            "changed": difference.changed.height,
-            "moved_on": difference.pending.height,
-            "examples": dg.MetadataValue.json(difference.examples()),
+            "compared": found.compared,
+            "missing": found.missing.height,
+            "surplus": found.surplus.height,
+            "changed": found.changed.height,
+            "moved_on": found.pending.height,
+            "examples": dg.MetadataValue.json(found.examples()),
         },
     )
 

@@ -25,14 +25,14 @@ def equals_batch(name: str) -> dg.AssetChecksDefinition:
 
         try:
             with lakehouse.open() as lake:
-                moment, found = journey_parity(lake, name)
+                found = journey_parity(lake, name)
         except C360Error as error:
             raise dg.Failure(error.problem, metadata={"mend": error.mend}, allow_retries=False) from error
         return dg.AssetCheckResult(
             passed=found.total == 0,
-            description=f"{name}: {found.total} of {found.compared} differ as of {moment}",
+            description=f"{name}: {found.total} of {found.compared} differ as of {found.as_of}",
             metadata={
-                "as_of": str(moment),
+                "as_of": str(found.as_of),
                 "compared": found.compared,
                 "missing": found.missing.height,
                 "surplus": found.surplus.height,

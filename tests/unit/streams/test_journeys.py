@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c360.streams.journeys import CARTS, SESSIONS, journey_rows, valid
+from c360.streams.journeys import CARTS, SESSIONS, journey_rows
 from tests.oracle import journeys as oracle
 from tests.oracle.journeys import Action
 
@@ -112,12 +111,3 @@ def test_batch_is_the_oracle(seed: int, minutes: int) -> None:
     made, as_of = anything(seed), NOON + timedelta(minutes=minutes)
     assert batch(SESSIONS, made, as_of) == oracle.sessions(made, as_of)
     assert batch(CARTS, made, as_of) == oracle.carts(made, as_of)
-
-
-def test_what_was_told_and_holds_no_more_is_not_valid() -> None:
-    told = [("a", 1, 1, True), ("a", 2, 1, False), ("a", 2, 3, True), ("b", 1, 2, True), ("b", 3, 2, False)]
-    rows = pl.DataFrame(
-        [{"key": k, "version": v, "effective_at": NOON + timedelta(hours=h), "is_active": a} for k, v, h, a in told]
-    )
-    found = [valid(rows, "key", NOON + timedelta(hours=hours))["key"].to_list() for hours in (0, 1, 2, 3)]
-    assert found == [[], [], [], ["a"]]

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from c360_assets.features.parity import compare, valid_rows
+from c360.streams.feature_parity import compare, valid_rows
 from tests.oracle.features.told import DAY, NOW, TICK
 
 UTC = pl.Datetime("us", "UTC")
@@ -89,3 +89,12 @@ def test_an_alert_that_is_no_more_is_not_a_row() -> None:
     written = table(row("a", version=1), row("a", version=2)).with_columns(is_active=pl.Series([True, False]))
     assert valid_rows(written, "key", NOW).height == 0
     assert valid_rows(written.with_columns(version=-pl.col("version")), "key", NOW).height == 1
+
+
+def test_what_was_told_and_holds_no_more_is_not_valid() -> None:
+    told = [("a", 1, 1, True), ("a", 2, 1, False), ("a", 2, 3, True), ("b", 1, 2, True), ("b", 3, 2, False)]
+    written = pl.DataFrame(
+        [{"key": k, "version": v, "effective_at": NOW + days * DAY, "is_active": a} for k, v, days, a in told]
+    )
+    found = [valid_rows(written, "key", NOW + days * DAY)["key"].to_list() for days in (0, 1, 2, 3)]
+    assert found == [[], [], [], ["a"]]
