@@ -1,16 +1,15 @@
 """The churn model: what it learns from, the model, and whether the stream's scores are those of batch."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
 from c360.contracts import get_contract
 from c360.errors import C360Error, LakehouseError
-from c360_assets.factory import Events
+from c360_assets.factory import Decorator, Events, failure, published, refused
 from c360_assets.models.scores import SCORES
 from c360_assets.models.training_set import ORDER_COLUMNS, ORDERS, SEGMENT_COLUMNS, SEGMENTS, TABLE
+from c360_assets.quality.parity import parity_result
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import asset_arguments, asset_key
 
@@ -24,15 +23,9 @@ class TrainingSet(dg.Config):
     until: str = ""
 
 
-def _failure(error: C360Error) -> dg.Failure:
-    return dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False)
-
-
-def _table() -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+def _table() -> Decorator:
     arguments = {**asset_arguments(get_contract(TABLE)), "group_name": "churn", "kinds": {"duckdb", "iceberg"}}
-    decorate: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        **arguments, deps=[asset_key(ORDERS), asset_key(SEGMENTS)]
-    )
+    decorate: Decorator = dg.asset(**arguments, deps=[asset_key(ORDERS), asset_key(SEGMENTS)])
     return decorate
 
 
@@ -42,7 +35,6 @@ def churn_training_set(context: dg.AssetExecutionContext, config: TrainingSet, l
     from c360.lakehouse.ledger import Commit
     from c360_assets.models.training_set import training_set
     from c360_assets.pipeline.publication import RefusedByAudit, audit_and_publish
-    from c360_assets.quality.checks import check_result
 
     contract, lake = get_contract(TABLE), lakehouse.open()
     try:
@@ -58,22 +50,19 @@ def churn_training_set(context: dg.AssetExecutionContext, config: TrainingSet, l
         commit = Commit(context.run.run_id, sources, contract.version, until.date().isoformat())
         with lake.stage(TABLE, commit) as staged:
             staged.overwrite(rows)
-            published = audit_and_publish(staged, contract)
+            publication = audit_and_publish(staged, contract)
     except RefusedByAudit as error:
-        yield check_result(error.report)
-        raise _failure(error) from error
+        yield from refused(error)
+        return
     except C360Error as error:
-        raise _failure(error) from error
-    yield dg.MaterializeResult(
-        asset_key=asset_key(TABLE),
-        metadata={
+        raise failure(error) from error
+    yield from published(
+        publication,
+        **{
             "dagster/row_count": rows.num_rows,
             "until": until.isoformat(),
-            "snapshot_id": dg.MetadataValue.text(str(published.snapshot_id)),
             "read_snapshots": dg.MetadataValue.json({name: str(number) for name, number in sources.items()}),
         },
-        data_version=dg.DataVersion(str(published.snapshot_id)),
-        check_results=[check_result(published.report)],
     )
 
 
@@ -121,7 +110,7 @@ def churn_model(lakehouse: LakehouseResource) -> Events:
         if trained.refusal is None:
             register(home, trained.model.version)
     except C360Error as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     yield dg.AssetCheckResult(
         asset_key=MODEL_KEY,
         check_name=SOUND,
@@ -152,20 +141,9 @@ def scores_equal_batch(lakehouse: LakehouseResource) -> dg.AssetCheckResult:
 
     try:
         with lakehouse.open() as lake:
-            found = score_parity(lake, lakehouse.settings().home)
+            return parity_result(score_parity(lake, lakehouse.settings().home))
     except C360Error as error:
-        raise _failure(error) from error
-    return dg.AssetCheckResult(
-        passed=found.total == 0,
-        description=f"{found.table}: {found.total} of {found.compared} differ",
-        metadata={
-            "compared": found.compared,
-            "missing": found.missing.height,
-            "surplus": found.surplus.height,
-            "changed": found.changed.height,
-            "examples": dg.MetadataValue.json([{k: str(v) for k, v in each.items()} for each in found.examples()]),
-        },
-    )
+        raise failure(error) from error
 
 
 @dg.definitions

@@ -1,7 +1,7 @@
 """Dead letters published again: a run with the mended file, or with the choice of letters to publish as they are."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import dagster as dg
 
 from c360.contracts import get_contract
 from c360.errors import C360Error, StreamError
+from c360_assets.factory import Decorator, failure
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import asset_arguments, asset_key
 
@@ -30,13 +31,11 @@ class Replay(dg.Config):
     until: str = ""
 
 
-def _decorator() -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+def _decorator() -> Decorator:
     contract = get_contract(REPLAYED)
     # Not in the group of its layer: jobs that build whole layers have nothing to say which letters.
     arguments = {**asset_arguments(contract), "group_name": "streams", "kinds": {"iceberg", "kafka", "python"}}
-    decorate: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        **arguments, deps=[asset_key(upstream) for upstream in contract.upstream]
-    )
+    decorate: Decorator = dg.asset(**arguments, deps=[asset_key(upstream) for upstream in contract.upstream])
     return decorate
 
 
@@ -69,7 +68,7 @@ def replayed_letters(
                 found = replay.replay(lake, drafts, producer, context.run.run_id, datetime.now(UTC), key_ring(settings))
             rows, snapshot = lake.read(REPLAYED), lake.snapshot(REPLAYED)
     except C360Error as error:
-        raise dg.Failure(error.problem, metadata={"mend": error.mend}, allow_retries=False) from error
+        raise failure(error) from error
     # After the fact: what was published must be recorded, or the next replay would publish it again.
     report = audit(contract, rows, rows, rows)
     counted = Counter(result.outcome for result in found)

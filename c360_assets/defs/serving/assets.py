@@ -7,6 +7,7 @@ import dagster as dg
 
 from c360.errors import C360Error
 from c360.serving.model import TABLES
+from c360_assets.factory import failure
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import asset_key, when_upstream_changed
 
@@ -46,7 +47,7 @@ def customer_index(config: IndexBuild, lakehouse: LakehouseResource) -> Iterator
             found = release(lake, TABLES)
             manifest = store.build(lake, found, hash_key(settings), full=config.full)
     except C360Error as error:
-        raise dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False) from error
+        raise failure(error) from error
     store.serve(manifest.release)
     removed = store.prune(config.keep)
     made = {kind: counted["made"] for kind, counted in manifest.kinds.items()}

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from c360.errors import C360Error
+from c360_assets.factory import failure
 from c360_assets.resources.streams import StreamsResource
 
 
@@ -25,10 +26,6 @@ class Stop(OneStream):
     savepoint: bool = True
 
 
-def _failure(error: C360Error) -> dg.Failure:
-    return dg.Failure(description=error.problem, metadata={"mend": error.mend}, allow_retries=False)
-
-
 @dg.op(description="Start the stream, or resume it; the reconciler keeps it running from then on.")
 def start_stream(context: dg.OpExecutionContext, config: Start, streams: StreamsResource) -> None:
     """Start or resume; the run fails with the mend where a guard refuses."""
@@ -36,7 +33,7 @@ def start_stream(context: dg.OpExecutionContext, config: Start, streams: Streams
         with streams.open() as opened:
             job_id = opened.start(config.stream, config.from_path or None, fresh=config.fresh)
     except C360Error as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     context.add_output_metadata({"stream": config.stream, "job_id": job_id})
 
 
@@ -47,7 +44,7 @@ def stop_stream(context: dg.OpExecutionContext, config: Stop, streams: StreamsRe
         with streams.open() as opened:
             savepoint = opened.stop(config.stream, savepoint=config.savepoint)
     except C360Error as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     context.add_output_metadata({"stream": config.stream, "savepoint": savepoint or "none: nothing ran"})
 
 
@@ -60,7 +57,7 @@ def upgrade_stream(context: dg.OpExecutionContext, config: OneStream, streams: S
         with streams.open() as opened:
             done = upgrade(opened, config.stream)
     except C360Error as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     if done.result == "fell_back":
         raise dg.Failure(
             description=f"The new SQL failed, the old one runs again: {done.reason}",

@@ -7,6 +7,8 @@ import dagster as dg
 
 from c360.errors import C360Error
 from c360.streams.job import METRICS, StreamJob, event_jobs
+from c360_assets.factory import failure
+from c360_assets.quality.parity import figures
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.specs import asset_key
 
@@ -42,12 +44,8 @@ def parity_result(job: StreamJob, check: str, found: "Difference") -> dg.AssetCh
         description=f"{found.table}: {found.total} of {found.compared} differ, {found.pending.height} of them late",
         metadata={
             "table": found.table,
-            "compared": found.compared,
-            "missing": found.missing.height,
-            "surplus": found.surplus.height,
-            "changed": found.changed.height,
+            **figures(found),
             "waiting_for_late_events": found.pending.height,
-            "examples": dg.MetadataValue.json([{k: str(v) for k, v in each.items()} for each in found.examples()]),
         },
     )
 
@@ -84,7 +82,7 @@ def recomputed(job: StreamJob) -> dg.AssetsDefinition:
                 changed[METRICS] = repair.fold(lake, job, context.run.run_id)
             silver, metrics = parity.silver_parity(lake, job), parity.metrics_parity(lake, job)
         except C360Error as error:
-            raise dg.Failure(error.problem, metadata={"mend": error.mend}, allow_retries=False) from error
+            raise failure(error) from error
         yield dg.MaterializeResult(
             asset_key=recomputed_key(job),
             metadata={f"rows_replaced/{name}": count for name, count in changed.items()},
