@@ -383,7 +383,9 @@ def test_assets_and_their_checks(lake: Lakehouse, bronze: Bronze, settings: Sett
     bronze.add(*STORY, change("u", 500, status=None), change("u", 510, gift=1))
     customer = {"customer_id": "C1", "registered_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}
     bronze.add((b"{}", json.dumps(ORDER | {"after": customer}).encode()), table="customers")
-    made = [make(table) for table in ("orders", "customers") for make in (assets.history_asset, assets.rows_asset)]
+    made = [
+        assets.shop_asset(table, of(table)) for table in ("orders", "customers") for of in (history_name, current_name)
+    ]
     judged = [
         *(make(table) for table in ("orders", "customers") for make in CHECKS),
         checks.versions_check("customers"),
