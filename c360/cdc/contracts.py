@@ -26,8 +26,6 @@ VERSION = "1.0.0"
 MORE = "more"
 """Column with what the contract does not know, as a JSON object."""
 
-OPS = ("c", "u", "d", "r", "t")
-
 _DESCRIBED = {TOTAL.name: "What the order's lines came to when it was placed, after discounts and without shipping."}
 _MORE = Column(
     MORE,

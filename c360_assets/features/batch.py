@@ -29,6 +29,6 @@ def feature_rows(
     ``as_of`` must be aware; ``how`` is the session's configuration, compiled for many rows.
     """
     configure(spark, how)
-    histories = {name: f"select * from {sources[name]}" for name in table.history}
+    histories = {name.partition(".")[2]: f"select * from {item}" for name, item in sources.items()}
     *views, (_, last) = table.queries.items()
     return spark.sql(statement(last, {**histories, **dict(views)}), args={"as_of": as_of}, **(frames or {}))

@@ -7,15 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from c360.cdc.contracts import history_name
+from c360.streams.features import key_of, load_features
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFS = Path(__file__).parent.parent / "defs"
-
-HISTORY = MappingProxyType(
-    {f"shop_{name}_history": f"silver.shop_{name}_history" for name in ("orders", "order_items", "products", "stock")}
-)
-"""Each name of the SQL files and the table that it stands for."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +22,20 @@ class FeatureTable:
 
     Attributes:
         name: ``features.<table>``, as in the catalog ``lake``.
-        key: the column that is the key.
-        history: names of the tables of history that are read, as in :data:`HISTORY`.
+        history: the tables of history that are read; in SQL they have their names without ``silver.``.
         views: SELECTs by name, or SQL files below ``defs/`` that hold one; each may read those before it, and the last
             one is the table's own. Gold's files find the facts that they read among them, so that a rule is written
             once.
     """
 
     name: str
-    key: str
     history: tuple[str, ...]
     views: Mapping[str, str]
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """The tables that it reads."""
-        return tuple(HISTORY[name] for name in self.history)
+    def key(self) -> str:
+        """The column that is the key, by its contract."""
+        return key_of(load_features()[self.name])
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -74,20 +70,17 @@ _DIM_PRODUCT = (
 _TABLES = (
     FeatureTable(
         "features.sales_metrics",
-        "metric_id",
-        ("shop_orders_history",),
+        (history_name("orders"),),
         _files("placed_orders", "sales_metrics"),
     ),
     FeatureTable(
         "features.customer_segments",
-        "customer_id",
-        ("shop_orders_history",),
+        (history_name("orders"),),
         _files("placed_orders", "customer_segments"),
     ),
     FeatureTable(
         "features.anomaly_alerts",
-        "alert_id",
-        ("shop_orders_history",),
+        (history_name("orders"),),
         {
             **_files("placed_orders"),
             "fact_orders": _FACT_ORDERS,
@@ -97,8 +90,7 @@ _TABLES = (
     ),
     FeatureTable(
         "features.inventory_insights",
-        "product_id",
-        tuple(HISTORY),
+        tuple(map(history_name, ("orders", "order_items", "products", "stock"))),
         {
             **_files("placed_orders", "sold_lines", "product_versions", "stock_moves"),
             "fact_sales": _FACT_SALES,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from c360.cdc.contracts import history_name
 from c360.streams.feature_parity import compare, require, valid_rows
 from c360.streams.features import EFFECTIVE, VERSION
 from c360.streams.parity import settled
 from c360_assets.features.batch import feature_rows
-from c360_assets.features.catalogue import FEATURES, HISTORY
+from c360_assets.features.catalogue import FEATURES
 from c360_assets.gold.query import COMPILED, INTERPRETED
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from c360.streams.parity import Difference
     from c360_assets.features.catalogue import FeatureTable
 
-QUIET = frozenset({"shop_products_history"})
+QUIET = frozenset({history_name("products")})
 """Histories in which nothing happens for days: they hold no moment up."""
 
 FEW = 50_000
@@ -44,7 +45,7 @@ def feature_parity(lake: Lakehouse, spark: SparkSession, name: str, as_of: datet
     table or a history that it is made of is missing.
     """
     table = FEATURES[name]
-    require(lake, name, *table.tables)
+    require(lake, name, *table.history)
     return settled(lambda: _look(lake, spark, table, as_of))
 
 
@@ -56,7 +57,7 @@ def common_moment(lake: Lakehouse, table: FeatureTable) -> datetime | None:
     for history in table.history:
         if history in QUIET:
             continue
-        rows = pl.DataFrame(pl.from_arrow(lake.read(HISTORY[history], columns=["kafka_partition", "changed_at"])))
+        rows = pl.DataFrame(pl.from_arrow(lake.read(history, columns=["kafka_partition", "changed_at"])))
         moments += rows.group_by("kafka_partition").agg(pl.col("changed_at").max())["changed_at"].drop_nulls().to_list()
         if not moments:
             return None
@@ -73,8 +74,8 @@ def _look(lake: Lakehouse, spark: SparkSession, table: FeatureTable, as_of: date
     if moment is None:
         nothing = written.clear()
         return compare(table.name, table.key, nothing, nothing, nothing)
-    sources = {name: _pinned(lake, HISTORY[name]) for name in table.history}
-    rows = sum(lake.row_count(name) for name in table.tables)
+    sources = {name: _pinned(lake, name) for name in table.history}
+    rows = sum(lake.row_count(name) for name in table.history)
     how = INTERPRETED if rows <= FEW else COMPILED
     batch = pl.DataFrame(pl.from_arrow(feature_rows(spark, table, sources, moment, how=how).toArrow()))
     batch = batch.drop(BY_ARRIVAL.get(table.name, []))

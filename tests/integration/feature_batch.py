@@ -33,8 +33,10 @@ class Batch:
     def rows(self, table: str, as_of: datetime) -> dict[str, Row]:
         """The rows of a table by key; none of them twice."""
         plan = FEATURES[f"features.{table}"]
-        frames = {name: self._frames[name] for name in plan.history}
-        found = feature_rows(self._spark, plan, {name: f"{{{name}}}" for name in frames}, as_of, frames, INTERPRETED)
+        read = {table: table.partition(".")[2] for table in plan.history}
+        sources = {table: f"{{{name}}}" for table, name in read.items()}
+        frames = {name: self._frames[name] for name in read.values()}
+        found = feature_rows(self._spark, plan, sources, as_of, frames, INTERPRETED)
         rows = found.toArrow().to_pylist()
         by_key = {row[plan.key]: row for row in rows}
         assert len(by_key) == len(rows)

@@ -18,7 +18,7 @@ from c360.lakehouse import Lakehouse
 from c360.settings import Settings
 from c360.streams import parity as settling
 from c360_assets.defs.features.checks import parity_check
-from c360_assets.features.catalogue import FEATURES, HISTORY
+from c360_assets.features.catalogue import FEATURES
 from c360_assets.features.parity import feature_parity
 from c360_assets.resources.lake import LakehouseResource
 from c360_assets.resources.spark import SparkResource
@@ -72,7 +72,7 @@ class World:
         for space in ("silver", "features"):
             self.lake.catalog.create_namespace_if_not_exists(space)
         for name, rows in histories(changes).items():
-            self.lake.catalog.create_table(HISTORY[name], schema=rows.schema).append(rows)
+            self.lake.catalog.create_table(f"silver.{name}", schema=rows.schema).append(rows)
         for table, told in self.told(changes).items():
             self.lake.catalog.create_table(f"features.{table}", schema=self._schema(table))
             self.write(table, told)
@@ -89,7 +89,7 @@ class World:
         """More changes, in history only."""
         self.changes = [*self.changes, *change]
         for name, rows in histories(self.changes).items():
-            self.lake.table(HISTORY[name]).overwrite(rows)
+            self.lake.table(f"silver.{name}").overwrite(rows)
 
     def write(self, table: str, rows: list[Row]) -> None:
         """Instead of the rows that the stream wrote."""

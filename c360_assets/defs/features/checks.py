@@ -21,7 +21,7 @@ def parity_check(table: FeatureTable) -> dg.AssetChecksDefinition:
         asset=asset_key(table.name),
         name=PARITY,
         description="The rows that hold are those that Spark makes of the shop's history, as of a moment both reached.",
-        additional_deps=[asset_key(name) for name in table.tables],
+        additional_deps=[asset_key(name) for name in table.history],
     )
     def features_equal_batch(lakehouse: LakehouseResource, spark: SparkResource) -> dg.AssetCheckResult:
         from c360_assets.features.parity import feature_parity
