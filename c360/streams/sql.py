@@ -18,7 +18,7 @@ from c360.engines.flink_home import project
 from c360.errors import StreamError
 from c360.models.churn import current
 from c360.streams.functions import functions_jar
-from c360.streams.sql_features import feature_statements, feature_values
+from c360.streams.sql_features import feature_statements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,8 @@ def _paths(job: StreamJob) -> list[Path]:
 
 
 def _body(job: StreamJob, settings: Settings) -> tuple[list[str], list[str]]:
-    values = _values(job, settings) if job.events else {**feature_values(job, settings), **_own_values(job, settings)}
+    own = _values(job, settings) if job.events else _own_values(job, settings)
+    values = {"from_kafka": _from_kafka(job, settings), **own}
     found: list[str] = []
     for path in _paths(job):
         try:
@@ -97,6 +98,19 @@ def _body(job: StreamJob, settings: Settings) -> tuple[list[str], list[str]]:
         found = feature_statements(job, settings, found)
     inserts = [part for part in found if part.startswith("INSERT ")]
     return [part for part in found if not part.startswith("INSERT ")], inserts
+
+
+def _from_kafka(job: StreamJob, settings: Settings) -> str:
+    """Options of every source: all that is committed in the job's topics, from the first or from its state on."""
+    options = {
+        "connector": "kafka",
+        "topic": ";".join(job.inputs),
+        "properties.bootstrap.servers": settings.kafka_servers,
+        "properties.group.id": f"c360-{job.name}",
+        "properties.isolation.level": "read_committed",
+        "scan.startup.mode": "earliest-offset",
+    }
+    return ",\n  ".join(f"{quoted(key)} = {quoted(value)}" for key, value in options.items())
 
 
 def _values(job: StreamJob, settings: Settings) -> dict[str, str]:
@@ -121,7 +135,7 @@ def _values(job: StreamJob, settings: Settings) -> dict[str, str]:
 
 
 def _own_values(job: StreamJob, settings: Settings) -> dict[str, str]:
-    """What some jobs of features need beside topics: the contract of events, or the current model."""
+    """What some jobs of features need: the contract of events, or the current model."""
     values = {}
     if job.source == "events":
         values = {"contract": quoted(_contract(job.topic)), "lateness": _interval(job.topic.lateness)}

@@ -19,16 +19,6 @@ _VIEW = re.compile(r"CREATE TEMPORARY VIEW (\w+) AS\s+(.*)", re.DOTALL)
 _FLINK = {"string": "STRING", "long": "BIGINT", "int": "INT", "double": "DOUBLE", "boolean": "BOOLEAN"}
 
 
-def feature_values(job: StreamJob, settings: Settings) -> dict[str, str]:
-    """Placeholders of the SQL of jobs that read changes or features."""
-    return {
-        "topics": quoted(";".join(job.inputs)),
-        "brokers": quoted(settings.kafka_servers),
-        "group": quoted(f"c360-{job.name}"),
-        **{f"table_{number}": name.partition(".")[2] for number, name in enumerate(job.outputs)},
-    }
-
-
 def feature_statements(job: StreamJob, settings: Settings, texts: list[str]) -> list[str]:
     """The job's statements with, for each table, its topic as a table and the insertions into both.
 

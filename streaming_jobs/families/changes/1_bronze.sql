@@ -7,17 +7,12 @@ CREATE TEMPORARY TABLE message (
   kafka_offset BIGINT NOT NULL METADATA FROM 'offset' VIRTUAL,
   kafka_timestamp TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = ${topics},
-  'properties.bootstrap.servers' = ${brokers},
-  'properties.group.id' = ${group},
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
+  ${from_kafka},
   'key.format' = 'raw',
   'key.fields' = 'raw_key',
   'value.format' = 'raw',
   'value.fields-include' = 'EXCEPT_KEY'
 );
 
-INSERT INTO `lake`.`bronze`.`${table_0}`
+INSERT INTO `lake`.`bronze`.`shop_changes`
 SELECT `topic`, kafka_partition, kafka_offset, kafka_timestamp, raw_key, raw_value FROM message;

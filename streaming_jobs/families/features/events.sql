@@ -9,12 +9,7 @@ CREATE TEMPORARY TABLE message (
   seen_at AS PROCTIME(),
   WATERMARK FOR event_time AS kafka_timestamp - ${lateness}
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = ${topics},
-  'properties.bootstrap.servers' = ${brokers},
-  'properties.group.id' = ${group},
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
+  ${from_kafka},
   'scan.watermark.emit.strategy' = 'on-periodic',
   'value.format' = 'raw'
 );

@@ -10,12 +10,7 @@ CREATE TEMPORARY TABLE message (
   event_time AS CAST(effective_at AS TIMESTAMP_LTZ(3)),
   WATERMARK FOR event_time AS event_time
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = ${topics},
-  'properties.bootstrap.servers' = ${brokers},
-  'properties.group.id' = ${group},
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
+  ${from_kafka},
   'value.format' = 'json',
   'value.json.timestamp-format.standard' = 'ISO-8601'
 );

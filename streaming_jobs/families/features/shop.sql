@@ -9,21 +9,16 @@ CREATE TEMPORARY TABLE message (
   event_time AS change_time(read_shop_change(`topic`, raw_value).changed, kafka_timestamp),
   WATERMARK FOR event_time AS event_time
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = ${topics},
-  'properties.bootstrap.servers' = ${brokers},
-  'properties.group.id' = ${group},
-  'properties.isolation.level' = 'read_committed',
+  ${from_kafka},
   -- Partitions are read turn by turn in small bites: their clocks then stay close together when much is to be read.
   'properties.max.partition.fetch.bytes' = '262144',
   'properties.fetch.max.wait.ms' = '50',
-  'scan.startup.mode' = 'earliest-offset',
   'scan.watermark.emit.strategy' = 'on-periodic',
   'value.format' = 'raw'
 );
 
 CREATE TEMPORARY VIEW change_of_shop AS
-SELECT change.kind AS kind, change.op AS op, change.order_id AS order_id, change.customer_id AS customer_id,
+SELECT change.kind AS kind, change.order_id AS order_id, change.customer_id AS customer_id,
   change.product_id AS product_id, change.part_id AS part_id, change.status AS status, change.category AS category,
   change.quantity AS quantity, change.cents AS cents, change.happened AS happened, change.changed AS changed
 FROM message WHERE change.kind IS NOT NULL AND change.kind <> 'heartbeat';

@@ -11,12 +11,7 @@ CREATE TEMPORARY TABLE message (
   seen_at AS PROCTIME(),
   WATERMARK FOR event_time AS kafka_timestamp - ${lateness}
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = ${topic},
-  'properties.bootstrap.servers' = ${brokers},
-  'properties.group.id' = ${group},
-  'properties.isolation.level' = 'read_committed',
-  'scan.startup.mode' = 'earliest-offset',
+  ${from_kafka},
   'key.format' = 'raw',
   'key.fields' = 'raw_key',
   'value.format' = 'raw',

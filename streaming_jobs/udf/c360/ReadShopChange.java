@@ -33,9 +33,9 @@ public final class ReadShopChange extends ScalarFunction {
       output =
           @DataTypeHint(
               value =
-                  "ROW<kind STRING, op STRING, order_id STRING, customer_id STRING, product_id STRING, part_id STRING,"
-                      + " status STRING, category STRING, quantity BIGINT, cents BIGINT, happened BIGINT,"
-                      + " changed BIGINT, reason STRING>",
+                  "ROW<kind STRING, order_id STRING, customer_id STRING, product_id STRING, part_id STRING, status STRING,"
+                      + " category STRING, quantity BIGINT, cents BIGINT, happened BIGINT, changed BIGINT,"
+                      + " reason STRING>",
               bridgedTo = RowData.class))
   public RowData eval(StringData topic, byte[] value) {
     if (value != null && value == lastValue) {

@@ -14,19 +14,18 @@ import org.apache.flink.table.data.StringData;
  */
 final class ShopChangeReader {
   static final int KIND = 0;
-  static final int OP = 1;
-  static final int ORDER = 2;
-  static final int CUSTOMER = 3;
-  static final int PRODUCT = 4;
-  static final int PART = 5;
-  static final int STATUS = 6;
-  static final int CATEGORY = 7;
-  static final int QUANTITY = 8;
-  static final int CENTS = 9;
-  static final int MOMENT = 10;
-  static final int CHANGED = 11;
-  static final int REASON = 12;
-  static final int SIZE = 13;
+  static final int ORDER = 1;
+  static final int CUSTOMER = 2;
+  static final int PRODUCT = 3;
+  static final int PART = 4;
+  static final int STATUS = 5;
+  static final int CATEGORY = 6;
+  static final int QUANTITY = 7;
+  static final int CENTS = 8;
+  static final int MOMENT = 9;
+  static final int CHANGED = 10;
+  static final int REASON = 11;
+  static final int SIZE = 12;
 
   static final long NO_TIME = 0;
   /** The end of the year 9999. */
@@ -161,7 +160,6 @@ final class ShopChangeReader {
       return row(null, NO_TIME);
     }
     GenericRowData row = row(table, (long) found[CHANGED]);
-    row.setField(OP, StringData.fromString(op));
     for (int place = ORDER; place < CHANGED; place++) {
       Object each = found[place];
       row.setField(place, each instanceof String text ? StringData.fromString(text) : each);
