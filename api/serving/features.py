@@ -14,9 +14,8 @@ from c360.features.reading import AWAY, FeatureReader
 from c360.live.parts import TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from c360.features.tables import FeatureTable
     from c360.live.store import Liveness
     from c360.settings import Settings
 
@@ -43,8 +42,8 @@ class CustomerFeatures:
 class Features:
     """Asks the feature store. Whatever is the matter with it, there is an answer: ``not_available``."""
 
-    def __init__(self, settings: Settings, tables: Mapping[str, FeatureTable] | None = None) -> None:
-        self.reader = FeatureReader(settings, tables)
+    def __init__(self, settings: Settings) -> None:
+        self.reader = FeatureReader(settings)
         self._limiter: anyio.CapacityLimiter | None = None
         self._warming = threading.Thread(target=self.reader.warm, name="features", daemon=True)
 

@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from prometheus_client import start_http_server
 
@@ -19,11 +18,6 @@ from c360.features.tables import feature_tables
 from c360.features.writing import Writer
 from c360.settings import LOOPBACK, Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from c360.features.tables import FeatureTable
-
 LOG = logging.getLogger("c360.features")
 
 
@@ -34,14 +28,14 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    sys.exit(run(Settings(), feature_tables(), ended))
+    sys.exit(run(Settings(), ended))
 
 
-def run(settings: Settings, tables: Mapping[str, FeatureTable], ended: threading.Event) -> int:
-    """Store these features until ``ended``; the exit code, 1 where the store refuses what no waiting mends."""
+def run(settings: Settings, ended: threading.Event) -> int:
+    """Store the features until ``ended``; the exit code, 1 where the store refuses what no waiting mends."""
     from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-    counts = Counts()
+    counts, tables = Counts(), feature_tables()
     server, thread = start_http_server(settings.sink_port, addr=LOOPBACK, registry=counts.registry)
     client = client_of(settings, "writer")
     retrying = Retrying(ended, counts.retried.inc)

@@ -40,8 +40,8 @@ class FeatureReader:
     connections wait for the store.
     """
 
-    def __init__(self, settings: Settings, tables: Mapping[str, FeatureTable] | None = None) -> None:
-        self._settings, self._given = settings, tables
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._client: Any = None
         self._lock, self._free = threading.Lock(), threading.BoundedSemaphore(CONNECTIONS)
         self._rests_until = 0.0
@@ -49,7 +49,7 @@ class FeatureReader:
     @property
     def tables(self) -> Mapping[str, FeatureTable]:
         """The features that can be asked for, by name."""
-        return feature_tables() if self._given is None else self._given
+        return feature_tables()
 
     def ask(self, read: Callable[[], T], nothing: T) -> tuple[Liveness, T]:
         """What ``read`` finds and how live it is.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from c360.streams.features import key_of, load_features, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from c360.contracts.model import Column, Contract
 
@@ -48,12 +48,7 @@ def feature_table(contract: Contract) -> FeatureTable:
     )
 
 
-def tables_of(contracts: Iterable[Contract]) -> Mapping[str, FeatureTable]:
-    """The features that contracts describe, by name."""
-    return MappingProxyType({table.name: table for table in map(feature_table, contracts)})
-
-
 @cache
 def feature_tables() -> Mapping[str, FeatureTable]:
     """The product's features, by name; read once."""
-    return tables_of(load_features().values())
+    return MappingProxyType({table.name: table for table in map(feature_table, load_features().values())})

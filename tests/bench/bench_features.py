@@ -70,7 +70,7 @@ def measure(settings: Settings, stack: Stack, rows: int, rate: int, seconds: int
     dynamodb = psutil.Process(next(engine.pid for engine in stack.status() if engine.name == "dynamodb"))
     names = [name for name in Settings.model_fields if name.endswith("_port") or name == "home"]
     env = {**os.environ, **{f"C360_{name.upper()}": str(getattr(settings, name)) for name in names}}
-    command = [sys.executable, "-m", "tests.integration.features.sink_process"]
+    command = [sys.executable, "-m", "c360.features"]
     with subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         try:
             sink = psutil.Process(process.pid)
@@ -104,9 +104,9 @@ def message(key: int, version: int, name: str = "") -> tuple[bytes, bytes]:
     product = name or f"P{key:07}"
     row = {
         "product_id": product, "category": "Electronics", "product_status": "active", "stock_on_hand": key % 90,
-        "units_sold_7d": version, "units_per_day": version / 7, "days_until_stock_out": None, "status": "healthy",
-        "dead_stock": False, "last_sold_at": moment(version % 10**6), "restock_quantity": 12, "restock_urgency": "low",
-        "effective_at": moment(version % 10**6), "version": version,
+        "units_sold_7d": version, "units_per_day": f"{version / 7:.4f}", "days_until_stock_out": None,
+        "status": "healthy", "dead_stock": False, "last_sold_at": moment(version % 10**6), "restock_quantity": 12,
+        "restock_urgency": "low", "effective_at": moment(version % 10**6), "version": version,
     }  # fmt: skip
     return product.encode(), json.dumps(row).encode()
 

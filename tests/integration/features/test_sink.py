@@ -31,7 +31,6 @@ from c360.features.reading import FeatureReader
 from c360.features.retrying import Retrying
 from c360.features.rows import Rows, record_of
 from c360.features.store import FeatureStore
-from c360.features.tables import feature_tables
 from c360.features.writing import Writer
 from c360.settings import Settings
 from tests.conftest import free_port, free_ports
@@ -120,7 +119,7 @@ class SinkProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.integration.features.sink_process"]
+        command = [sys.executable, "-m", "c360.features"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=self.log, stderr=self.log)
 
     def kill(self) -> None:
@@ -344,7 +343,7 @@ def test_alerts_are_found_by_customer_newest_first_and_active_only(settings: Set
     records = [alert(number, 1, number, active=number % 3 > 0, customer=number % 2) for number in range(60)]
     read = Rows(TABLES["anomaly_alerts"])
     writer.write([read.of(record["alert_id"].encode(), json.dumps(record).encode()) for record in records])
-    reader = FeatureReader(settings, TABLES)
+    reader = FeatureReader(settings)
     nothing: list[Record] = []
     liveness, found = reader.ask(lambda: reader.of_customer("anomaly_alerts", "C0000001", 5, "is_active"), nothing)
     assert liveness.state == "absent"
@@ -356,7 +355,6 @@ def test_alerts_are_found_by_customer_newest_first_and_active_only(settings: Set
     client.close()
 
 
-@pytest.mark.skipif(not feature_tables(), reason="no feature has a contract yet")
 def test_up_features_stores_what_comes_and_the_command_tells_it(stack: Stack, settings: Settings) -> None:
     own = settings.model_copy(update={"feature_prefix": "cli-"})
     other = Stack(own)

@@ -75,11 +75,11 @@ class FakeReads:
 def storing(world: World, client: FakeReads) -> Iterator[None]:
     reader = world.state.features.reader
     reader.warm()  # or the real client could come in between
-    vars(reader)["_given"], vars(reader)["_client"], vars(reader)["_rests_until"] = TABLES, client, 0.0
+    vars(reader)["_client"], vars(reader)["_rests_until"] = client, 0.0
     try:
         yield
     finally:
-        vars(reader)["_given"], vars(reader)["_client"] = None, None
+        vars(reader)["_client"] = None
 
 
 def test_segment_and_active_alerts_are_in_the_live_answer(world: World, keys: dict[Role, str]) -> None:
@@ -131,8 +131,8 @@ def test_windows_of_sales_are_those_of_the_last_hours_newest_first(world: World,
 def test_a_products_stock_of_this_moment(world: World, keys: dict[Role, str]) -> None:
     row = {
         "product_id": "P00001", "category": None, "product_status": "active", "stock_on_hand": 5, "units_sold_7d": 7,
-        "units_per_day": 1.0, "days_until_stock_out": 5.0, "status": "low", "dead_stock": False, "last_sold_at": None,
-        "restock_quantity": 9, "restock_urgency": "soon", "effective_at": moment(1), "version": 3,
+        "units_per_day": "1.0000", "days_until_stock_out": "5.00", "status": "low", "dead_stock": False,
+        "last_sold_at": None, "restock_quantity": 9, "restock_urgency": "soon", "effective_at": moment(1), "version": 3,
     }  # fmt: skip
     with storing(world, FakeReads([row])):
         answer = world.ask("/v1/products/P00001/inventory/live", keys[Role.SUPPORT])
@@ -179,7 +179,7 @@ def test_a_store_that_is_away_is_a_word_and_no_error_within_bounds(
     port = mute if how == "nobody answers" else free_port()
     features = world.state.features
     before = features.reader
-    features.reader = FeatureReader(world.settings.model_copy(update={"dynamodb_port": port}), TABLES)
+    features.reader = FeatureReader(world.settings.model_copy(update={"dynamodb_port": port}))
     features.reader.warm()
     paths = ["/v1/customers/C0000001/live", "/v1/products/P00001/inventory/live"]
     threads = threading.active_count()
@@ -207,7 +207,7 @@ def test_a_store_that_is_away_is_a_word_and_no_error_within_bounds(
 
 
 def test_the_rest_after_a_failure_is_over_after_a_second(world: World) -> None:
-    reader = Features(world.settings.model_copy(update={"dynamodb_port": free_port()}), TABLES).reader
+    reader = Features(world.settings.model_copy(update={"dynamodb_port": free_port()})).reader
     assert reader.ask(lambda: 1, 0)[0].state == "not_available"
     vars(reader)["_client"] = FakeReads([])
     assert reader.ask(lambda: 1, 0) == (reader.ask(lambda: 1, 0)[0], 0)

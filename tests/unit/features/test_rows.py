@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from c360.features.rows import RefusedRow, Row, Rows, newest, record_of
-from c360.features.tables import feature_tables
 from tests.unit.features.feature_tables import TABLES, alert, moment, segment
 
 SEGMENTS, ALERTS = TABLES["customer_segments"], TABLES["anomaly_alerts"]
@@ -25,8 +24,11 @@ def test_tables_topics_and_keys_follow_from_the_contracts() -> None:
         "customer_segments": ("features-customer-segments", "customer-segments", "customer_id", None),
         "anomaly_alerts": ("features-anomaly-alerts", "anomaly-alerts", "alert_id", "customer_id"),
         "inventory_insights": ("features-inventory-insights", "inventory-insights", "product_id", None),
+        "customer_sessions": ("features-customer-sessions", "customer-sessions", "session_id", "customer_id"),
+        "abandoned_carts": ("features-abandoned-carts", "abandoned-carts", "cart_id", "customer_id"),
+        "churn_scores": ("features-churn-scores", "churn-scores", "customer_id", None),
     }
-    for table in feature_tables().values():
+    for table in TABLES.values():
         assert {"version", "effective_at", table.key} <= {column.name for column in table.columns}
 
 
@@ -47,7 +49,7 @@ def test_amounts_are_numbers_and_times_are_text() -> None:
     item = read("customer_segments", segment(1, 7, 5)).item
     assert item["spend"] == {"N": "71.50"}
     assert item["effective_at"] == {"S": "2025-01-01T00:00:05.000000Z"}
-    assert "orders_counted" not in read("anomaly_alerts", alert(1, 2, 3)).item
+    assert "threshold" not in read("anomaly_alerts", {**alert(1, 2, 3), "threshold": None}).item
 
 
 def test_zeros_that_the_store_drops_come_back() -> None:
