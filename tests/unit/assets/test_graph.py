@@ -67,6 +67,17 @@ def test_every_contract_is_an_asset_and_every_dependency_exists(definitions: dg.
     assert streamed <= keys
 
 
+def test_every_fact_of_a_stream_is_compared_with_that_of_batch(definitions: dg.Definitions) -> None:
+    from c360.streams.features import load_features
+
+    found = {
+        key.asset_key.to_user_string()
+        for key in definitions.resolve_asset_graph().asset_check_keys
+        if key.name in {"features_equal_batch", "equals_batch", "scores_equal_batch"}
+    }
+    assert found >= {name.replace(".", "/") for name in load_features()}
+
+
 def test_every_table_is_audited_before_it_is_published(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     for key in graph.materializable_asset_keys:

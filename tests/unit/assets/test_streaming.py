@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,3 +151,40 @@ def test_a_stop_and_start_by_a_person_is_no_restart(settings: Settings) -> None:
     with StreamsResource(home=str(settings.home)).open() as streams:
         assert Told().restarts(streams, "clicks", record) == 0
         assert Told().restarts(streams, "clicks", record.launched(launch("file:/checkpoints/a/chk-7"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_health_is_no_random_number_and_every_sensor_of_streams_keeps_a_cursor(
+    lake: Lakehouse, settings: Settings
+) -> None:
+    append(lake, 1)
+    records = Records(settings.home)
+    launched = Record("clicks").launched(Launch(new_job_id("clicks", datetime.now(UTC)), "f"))
+    records.write(launched)
+
+    def told(instance: dg.DagsterInstance, sensor: dg.SensorDefinition, cursor: str | None = None) -> list[str]:
+        found.append(tick(instance, sensor, settings, cursor))
+        return [
+            f"{e.check_name} {e.passed} {e.metadata['level'].value}"
+            if isinstance(e, dg.AssetCheckEvaluation)
+            else str(e.metadata["snapshot_id"].value)
+            for e in found[-1].asset_events
+        ]
+
+    for sensor in (sensors.stream_health, sensors.stream_snapshots, sensors.stream_reconciler):
+        found: list[dg.SensorResult] = []
+        with dg.DagsterInstance.ephemeral() as instance:
+            first = told(instance, sensor)
+            assert first
+            for _ in range(10):
+                assert told(instance, sensor) == first
+                # What has been told once is not told again.
+                assert told(instance, sensor, found[0].cursor) == []
+            cursor = found[0].cursor
+            if sensor is sensors.stream_health:
+                # What it says follows from what there is: the same table, but a stream that a person has stopped.
+                records.write(replace(launched, wanted="stopped", wanted_by="a person"))
+                changed = told(instance, sensor, cursor)
+                assert changed
+                assert all(each.endswith("True ok") for each in changed)
+                records.write(launched)

@@ -85,6 +85,14 @@ def test_a_mask_never_contains_what_it_masks(name: str, value: str) -> None:
     assert value not in masked
 
 
+@pytest.mark.parametrize("value", ["alice@x.com", "al@x.com", "a@x.com"])
+def test_an_email_mask_prints_neither_al_nor_the_name_of_the_domain(value: str) -> None:
+    column = Column("email", "string")
+    assert mask(column, value) == "a***@***.com"
+    with duckdb.connect() as connection:
+        assert connection.sql(f"SELECT {masked_sql(column, repr(value))}").fetchall() == [("a***@***.com",)]
+
+
 @given(st.emails())
 def test_of_an_address_only_the_first_letter_and_the_last_label_stay(value: str) -> None:
     masked = mask(Column("email", "string"), value)
