@@ -66,6 +66,10 @@ bench: setup setup-streaming ## Measure; figures go to docs/benchmarks.md
 	@$(RUN) python -m tests.bench.bench_shop_decode
 	@$(RUN) python -m tests.bench.bench_producer
 	@$(RUN) python -m tests.bench.bench_stream_latency
+	@$(RUN) python -m tests.bench.bench_feature_jobs --job sales-aggregations --orders 100000 --peers
+	@$(RUN) python -m tests.bench.bench_feature_jobs --job all --orders 50000
+	@$(RUN) python -m tests.bench.bench_feature_latency --source kafka --rate 500 --seconds 20
+	@$(RUN) python -m tests.bench.bench_feature_latency --source postgres --rate 500 --seconds 20
 	@$(RUN) python -m tests.bench.bench_api --customers 50000 --seconds 3 --rounds 1
 
 lint: setup ## Check style

@@ -47,11 +47,13 @@ class FlinkJob:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A completed checkpoint and the address of its files."""
+    """A completed checkpoint and the address of its files, how long it took, and how much all state in it is."""
 
     id: int
     completed_at: datetime
     path: str
+    seconds: float
+    state_bytes: int
 
     def age(self, now: datetime) -> float:
         """Seconds since it was complete."""
@@ -117,7 +119,8 @@ class FlinkClient:
         last = self._call("GET", f"/jobs/{job_id}/checkpoints")["latest"].get("completed")
         if last is None:
             return None
-        return Checkpoint(last["id"], _moment(last["latest_ack_timestamp"]), last["external_path"])
+        taken, size = last["end_to_end_duration"] / 1000, last["state_size"]
+        return Checkpoint(last["id"], _moment(last["latest_ack_timestamp"]), last["external_path"], taken, size)
 
     def unaligned(self) -> bool:
         """Whether jobs take unaligned checkpoints unless they say otherwise."""

@@ -8,8 +8,6 @@ name of a feature service, which it looks up for each.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import psutil
 
 from tests.bench.api_load import LOOPBACK, post
 from tests.bench.api_server import Server, running, started
+from tests.bench.own_python import own_python
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
@@ -39,13 +38,7 @@ class Feast:
     """Feast in ``folder``, made by uv. Raises SystemExit without uv."""
 
     def __init__(self, folder: Path) -> None:
-        uv = os.environ.get("UV") or shutil.which("uv") or str(HERE.parents[1] / ".tools" / "bin" / "uv")
-        if not Path(uv).exists():
-            raise SystemExit("--peers needs uv on PATH, or in .tools/ by `make setup`, to install Feast beside us")
-        self._folder, self._bin = folder, folder / "python" / "bin"
-        subprocess.run([uv, "venv", "--quiet", "--python", "3.11", str(folder / "python")], check=True)
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "-r", str(HERE / "api_feast.txt")]
-        subprocess.run([*install, "--python", str(self._bin / "python")], check=True)
+        self._folder, self._bin = folder, own_python(folder, HERE / "api_feast.txt")
 
     @contextmanager
     def serving(self, rows: Path, redis: str | None = None) -> Iterator[tuple[Server, Path, dict[str, Any]]]:
