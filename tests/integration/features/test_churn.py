@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 import pytest
+from confluent_kafka import Producer
 
 from c360.cdc.manage import install_topics
 from c360.lakehouse import Lakehouse
 from c360.models.churn import ModelError, current, register, save
+from c360.streams.features import load_features, topic_of
 from c360.streams.job import load_jobs
 from c360.streams.runner import Streams
 from c360.streams.status import status
@@ -28,19 +30,31 @@ from mock_data.company import company_of
 from mock_data.shop_changes import transactions
 from mock_data.shop_ledger import ShopLedger
 from mock_data.shop_light import send
-from tests.integration.streams.conftest import started
+from tests.integration.streams.conftest import World, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from c360.settings import Settings
 
 pytestmark = pytest.mark.integration
 
 CAPTURE, SEGMENTATION, SCORING = "shop", "customer-segmentation", "churn-scoring"
-LATER = 400
-"""Transactions that are kept back for the second model."""
+LATER, LAST = 400, 60
+"""Transactions that are kept back for the second model, and for what goes wrong then."""
+
+_ROW = {
+    "customer_id": "G1", "segment": "New", "orders": 1, "spend": "1.00", "version": 1,
+    "last_order_at": "2025-03-01T00:00:00.000000Z", "effective_at": "2025-03-01T00:00:00.000000Z",
+}  # fmt: skip
+_ODD: tuple[dict[str, Any], ...] = (
+    {"spend": "much"}, {"orders": "many"}, {"orders": 10**30}, {"effective_at": "yesterday"}, {"version": None},
+    {"last_order_at": 17}, {"spend": {}},
+)  # fmt: skip
+NO_SEGMENTS = (
+    *(b"", b"{", b"\xff\xfe", b"null", b"[1]", b'"C1"', b"{}", None, b'{"customer_id": "C0000001"}', b"[" * 3000),
+    *(json.dumps({**_ROW, **odd}).encode() for odd in _ODD),
+)
 
 WAIT_S = 120.0
 
@@ -48,12 +62,12 @@ WAIT_S = 120.0
 class Shop:
     """A company's orders, what was sent of them, and what the streams wrote."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, engines: World) -> None:
+        self.engines, self.settings = engines, engines.settings
         jobs = {name: replace(load_jobs()[name], checkpoint_seconds=1.0) for name in (CAPTURE, SEGMENTATION, SCORING)}
-        self.streams = Streams(settings, jobs)
+        self.streams = Streams(self.settings, jobs)
         made = list(transactions(company_of(0.02, 11, date(2025, 1, 1), 365), None, None))
-        self._parts = (made[:-LATER], made[-LATER:])
+        self._parts = (made[:-LATER], made[-LATER : -2 * LAST], made[-2 * LAST : -LAST], made[-LAST:])
         self._folders: list[Path] = []
 
     def send(self, part: int) -> None:
@@ -104,7 +118,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with started(tmp_path_factory.mktemp("churn")) as engines:
-        shop = Shop(engines.settings)
+        shop = Shop(engines)
         install_topics(engines.settings)
         for name in (CAPTURE, SEGMENTATION):
             shop.streams.start(name, wait=120)
@@ -169,6 +183,36 @@ def test_a_new_model_is_an_upgrade_with_the_state(shop: Shop) -> None:
     # Nothing was read again: what the old model scored has one score.
     assert scores.filter(pl.col("model_version") == before.version).height == rows
     assert scores.unique(("customer_id", "version", "effective_at")).height == scores.height
+    with Lakehouse(shop.settings) as lake:
+        assert score_parity(lake, shop.settings.home).total == 0
+
+
+def test_a_message_that_is_no_segment_stops_nothing_nor_does_a_killed_task_manager(shop: Shop) -> None:
+    producer = Producer({"bootstrap.servers": shop.settings.kafka_servers})
+    for number, value in enumerate(NO_SEGMENTS):
+        producer.produce(topic_of(load_features()[SEGMENTS]), value, b"C0000001", partition=number % 2)
+    assert producer.flush(30) == 0
+    del producer
+    [job] = shop.streams.look(SCORING).active
+    shop.send(2)
+    shop.until(shop.counted)
+    shop.until(shop.scored)
+    # It went on: not even a restart.
+    shop.until(lambda: shop.streams.flink.restarts(job.id) is not None)
+    assert [(each.id, each.state) for each in shop.streams.look(SCORING).active] == [(job.id, "RUNNING")]
+    assert shop.streams.flink.restarts(job.id) == 0
+    assert shop.read(SCORES).filter(pl.col("customer_id").str.starts_with("G")).is_empty()
+
+    before = shop.read(SCORES).height
+    shop.engines.kill("flink-taskmanager")
+    shop.send(3)
+    shop.engines.tick()
+    shop.until(shop.counted)
+    shop.until(shop.scored)
+    scores = shop.read(SCORES)
+    assert scores.height > before
+    # A segment may be told again, to the same score.
+    assert scores.unique(("customer_id", "version", "effective_at")).height == scores.unique().height
     with Lakehouse(shop.settings) as lake:
         assert score_parity(lake, shop.settings.home).total == 0
 
