@@ -24,6 +24,7 @@ from c360.streams.runner import Streams
 from mock_data.company import company_of
 from mock_data.play import play
 from mock_data.play_source import source
+from tests.integration.streams.conftest import World as Engines
 from tests.integration.streams.conftest import started
 from tests.oracle import journeys as oracle
 from tests.oracle.journeys import Action
@@ -47,8 +48,8 @@ WAIT_S = 180.0
 class World:
     """Messages that were sent, as actions in the order of the log, and what the streams have written."""
 
-    def __init__(self, streams: Streams, accepted: set[tuple[int, int]]) -> None:
-        self.streams, self.settings = streams, streams.settings
+    def __init__(self, engines: Engines, streams: Streams, accepted: set[tuple[int, int]]) -> None:
+        self.engines, self.streams, self.settings = engines, streams, streams.settings
         self.accepted = accepted
         self._producer = Producer({"bootstrap.servers": self.settings.kafka_servers})
 
@@ -145,7 +146,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             play(played, producer, home / "ledger", until=PLAYED, machines=False)
         ledger = pl.read_parquet(home / "ledger" / "part-*.parquet")
         accepted = ledger.filter(pl.col("topic") == TOPIC, pl.col("outcome") == "accepted")
-        made = World(streams, set(accepted.select("partition", "offset").iter_rows()))
+        made = World(engines, streams, set(accepted.select("partition", "offset").iter_rows()))
         made.pass_time(TOLD)
         yield made
         streams.close()
@@ -165,7 +166,7 @@ def test_a_companys_visits_and_carts_are_the_oracles(world: World) -> None:
             assert world.valid(table, as_of) == expected(actions, as_of)
 
 
-def test_what_comes_late_joins_visits_and_takes_carts_back(world: World) -> None:
+def test_what_comes_late_joins_visits_and_takes_carts_back_also_after_a_kill(world: World) -> None:
     began = TOLD - timedelta(hours=8)
 
     def act(customer: str, kind: str, minutes: float, product: str | None = None) -> Action:
@@ -181,13 +182,18 @@ def test_what_comes_late_joins_visits_and_takes_carts_back(world: World) -> None
     [left] = [row for row in world.valid(CARTS, as_of).values() if row["customer_id"] == "L2"]
     assert left["cart_id"] == seen[4].event_id
 
-    # What was told and what waits is in the savepoint.
+    # What was told and what waits is in the savepoint, and the kill repeats none of it.
     assert world.streams.stop(JOURNEYS) is not None
     late = [act("L1", "page_view", 75), act("L1", "page_view", 25), act("L1", "page_view", -29)]
     late += [act("L2", "purchase", 30), act("L2", "product_view", 6, "P2"), late[0]]
     world.say(*late, arrived=NOW - timedelta(minutes=30))
     world.streams.start(JOURNEYS, wait=120)
+    world.engines.kill("flink-taskmanager")
+    world.engines.tick()
     world.wait_for(as_of)
+    for table, (key, _) in ORACLES.items():
+        rows = world.written(table)
+        assert rows.height == rows.unique((key, "effective_at", "version")).height
     [joined] = [row for row in world.valid(SESSIONS, as_of).values() if row["customer_id"] == "L1"]
     assert (joined["events"], joined["started_at"]) == (6, began - timedelta(minutes=29))
     assert [row for row in world.valid(CARTS, as_of).values() if row["customer_id"] == "L2"] == []
