@@ -48,7 +48,7 @@ JOBS = ("customer-segmentation", "anomaly-detection")
 PROBES_PER_S = 10
 ASK_AGAIN_S = 0.005
 AT_ONCE = 50
-WARM_S, GRACE_S = 20.0, 60.0
+WARM_S, GRACE_S = 15.0, 30.0
 SEGMENTS, ALERTS = feature_tables()["customer_segments"], feature_tables()["anomaly_alerts"]
 
 
