@@ -7,15 +7,13 @@ Nothing of the server is changed: Java itself is told by a property which channe
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from c360.engines import jars
-from c360.engines.java import find_java
+from c360.engines.compiler import compile_java
 from c360.errors import EngineError
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ OPTIONS = (
     "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
 )
 """What the JVM needs besides :func:`folder` on its class path."""
-TIMEOUT = 60.0
 
 
 def folder(settings: Settings) -> Path:
@@ -55,22 +52,9 @@ def build(settings: Settings) -> Path:
 
 
 def _compile(target: Path, settings: Settings) -> None:
-    (compiler,) = jars.fetch(["compiler"], settings)
-    command = [str(find_java(settings).executable), "-jar", str(compiler), "-source", "17", "-target", "17"]
-    command += ["-proc:none", "-nowarn", "-encoding", "UTF-8", "--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED"]
+    options = ("--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED")
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
         classes = Path(place) / "classes"
-        try:
-            done = subprocess.run(
-                [*command, "-d", str(classes), str(SOURCE)],
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise EngineError(f"The compiler took more than {TIMEOUT:.0f} s", "try again") from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[:2000]
-            raise EngineError(f"{SOURCE.name} does not compile: {said}", "set C360_JAVA_HOME to Java 17 or 21")
+        failed = (f"{SOURCE.name} does", "set C360_JAVA_HOME to Java 17 or 21")
+        compile_java(settings, [SOURCE], classes, options, failed)
         classes.rename(target)
