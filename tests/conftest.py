@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from c360.engines.java import ONE_COMPILER
 from c360.settings import Settings
 
 pytest_plugins = ["tests.leaks.plugin"]
@@ -20,7 +21,8 @@ pytest_plugins = ["tests.leaks.plugin"]
 hypothesis_settings.register_profile("repeatable", derandomize=True)
 if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
-
+# Engines of tests live for seconds. Benchmarks have both compilers.
+os.environ.setdefault("JDK_JAVA_OPTIONS", ONE_COMPILER)
 
 BUSY = {
     "unit",

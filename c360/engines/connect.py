@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from c360.engines import archives, jars, ports
-from c360.engines.java import find_java
+from c360.engines.java import ONE_COMPILER, find_java
 from c360.engines.java_files import console_logging, properties
 from c360.engines.process import EngineSpec
 from c360.errors import EngineError
@@ -50,7 +50,7 @@ class ConnectWorker:
                 str(find_java(settings).executable),
                 f"-Xmx{settings.connect_memory}",
                 "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
+                ONE_COMPILER,
                 "-XX:+ExitOnOutOfMemoryError",
                 "-Duser.timezone=UTC",
                 f"-Dlog4j2.configurationFile={(self.work / 'log4j2.properties').as_uri()}",

@@ -18,7 +18,7 @@ import httpx
 
 from c360.engines import flink_home, jars
 from c360.engines.flink_conf import TaskMemory, flink_conf, jar_groups, work_dir
-from c360.engines.java import find_java
+from c360.engines.java import ONE_COMPILER, find_java
 from c360.engines.java_files import console_logging
 from c360.engines.process import EngineSpec
 from c360.errors import EngineError
@@ -67,7 +67,7 @@ class FlinkCluster:
         worker, memory = f"worker-{uuid.uuid4().hex[:12]}", TaskMemory.of(settings.flink_memory_mb)
         job_manager = self._spec(
             "jobmanager",
-            (f"-Xmx{JOB_MANAGER_HEAP}", "-XX:+UseSerialGC"),
+            (f"-Xmx{JOB_MANAGER_HEAP}", "-XX:+UseSerialGC", ONE_COMPILER),
             (JOB_MANAGER, "--executionMode", "cluster"),
             self.health,
             (settings.flink_port, "C360_FLINK_PORT", settings.flink_address),
@@ -81,7 +81,7 @@ class FlinkCluster:
         )
         gateway = self._spec(
             "gateway",
-            (f"-Xmx{GATEWAY_HEAP}", "-XX:+UseSerialGC"),
+            (f"-Xmx{GATEWAY_HEAP}", "-XX:+UseSerialGC", ONE_COMPILER),
             (GATEWAY,),
             self.gateway_health,
             (settings.flink_gateway_port, "C360_FLINK_GATEWAY_PORT", settings.flink_gateway_address),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OLDEST = 17
 NEWEST_UNASKED = 21  # Spark names 17 and 21; a newer one found by chance is passed over, a newer one asked for is used
+ONE_COMPILER = "-XX:TieredStopAtLevel=1"
+"""For processes that never work long enough for what the JVM's second compiler costs to come back."""
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 

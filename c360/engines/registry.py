@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from c360.engines import archives, ports
-from c360.engines.java import find_java
+from c360.engines.java import ONE_COMPILER, find_java
 from c360.engines.process import EngineSpec
 from c360.errors import EngineError
 
@@ -50,7 +50,7 @@ class SchemaRegistry:
                 str(find_java(settings).executable),
                 "-Xmx256m",
                 "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
+                ONE_COMPILER,
                 "-XX:+ExitOnOutOfMemoryError",
                 "-Duser.timezone=UTC",
                 "-jar",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from c360.streams.sight import Sight
 
 SAVEPOINT_S = 20.0
+SUBMIT_S = 40.0
+"""A sensor's tick, which Dagster ends after 60 s, has less time than a person has patience."""
 HEALTHY_AFTER_S = 60.0
 
 
@@ -104,11 +106,11 @@ def _with_failure_noted(streams: Streams, sight: Sight) -> Sight:
 def _act(streams: Streams, sight: Sight, action: Action) -> str | None:
     match action.kind:
         case "start":
-            return streams.launch(sight, None)
+            return streams.launch(sight, None, within=SUBMIT_S)
         case "resume":
             assert action.path is not None
             known = next((state for state in sight.states if state.path == action.path), None)
-            return streams.launch(sight, known or read_state(action.path))
+            return streams.launch(sight, known or read_state(action.path), within=SUBMIT_S)
         case "stop" | "renew":
             for job_id in action.jobs:
                 streams.stop_job(sight.record, job_id, SAVEPOINT_S)

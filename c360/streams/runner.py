@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 CATALOG = "@catalog"
 """Stands in a record for ``CREATE CATALOG``, which holds secrets and follows the settings."""
 PATIENCE_S = 30.0
-SUBMIT_S = 40.0
-REQUEST_S = 20.0
+SUBMIT_S = 120.0
 
 
 class Streams:
@@ -105,7 +104,7 @@ class Streams:
         states = find_states(self.settings, self.records.read(name))
         return states[0] if states else None
 
-    def start(self, name: str, from_path: str | None = None, *, fresh: bool = False, wait: float = 30.0) -> str:
+    def start(self, name: str, from_path: str | None = None, *, fresh: bool = False, wait: float = 60.0) -> str:
         """Start or resume the stream and want it running from now on; returns the job's id.
 
         Without ``from_path`` it resumes from its newest state, if there is one. ``fresh`` begins without, which a
@@ -156,9 +155,13 @@ class Streams:
         *,
         fresh: bool = False,
         wait: float = 0.0,
+        within: float = SUBMIT_S,
         sql: tuple[tuple[str, ...], str] | None = None,
     ) -> str:
-        """Submit (under the lock): guards, then the record, then Flink. ``sql`` is other SQL and its fingerprint."""
+        """Submit (under the lock) ``within`` seconds: guards, then the record, then Flink.
+
+        ``sql`` is other SQL and its fingerprint.
+        """
         job, record, now = sight.job, sight.record, datetime.now(UTC)
         texts, mark = sql or self.current(sight)
         guards.refuse_unaligned(job.name, texts, cluster_default=self.flink.unaligned())
@@ -176,7 +179,7 @@ class Streams:
         )
         record = self.records.write(record.launched(Launch(job_id, mark, state.path if state else None)))
         try:
-            self._submit(job, job_id, texts, state)
+            self._submit(job, job_id, texts, state, within)
         except C360Error as error:
             self.records.write(record.failed(job_id, str(error), datetime.now(UTC)))
             raise StreamError(f"Stream {job.name} was not started: {error.problem}", error.mend) from error
@@ -217,12 +220,12 @@ class Streams:
             self.records.write(self.records.read(name).failed(job_id, cause, datetime.now(UTC)))
         raise StreamError(f"Stream {name} does not run: {cause}", "correct it, then start it again")
 
-    def _submit(self, job: StreamJob, job_id: str, texts: tuple[str, ...], state: State | None) -> None:
-        deadline = time.monotonic() + SUBMIT_S
+    def _submit(self, job: StreamJob, job_id: str, texts: tuple[str, ...], state: State | None, within: float) -> None:
+        deadline = time.monotonic() + within
         last = [f"SET 'pipeline.name' = {quoted(job.name)}", f"SET '$internal.pipeline.job-id' = {quoted(job_id)}"]
         if state is not None:
             last.append(f"SET 'execution.state-recovery.path' = {quoted('file://' + state.path)}")
-        with sql_session(self.settings, timeout=REQUEST_S) as session:
+        with sql_session(self.settings, timeout=within / 2) as session:
             for text in (*texts[:-1], *last, texts[-1]):
                 statement = catalog_ddl(self.settings) if text == CATALOG else text
                 session.execute(statement, timeout=max(1.0, deadline - time.monotonic()))
