@@ -21,8 +21,6 @@ pytest_plugins = ["tests.leaks.plugin"]
 hypothesis_settings.register_profile("repeatable", derandomize=True)
 if not os.environ.get("TEST_RANDOM"):
     hypothesis_settings.load_profile("repeatable")
-# Engines of tests live for seconds. Benchmarks have both compilers.
-os.environ.setdefault("JDK_JAVA_OPTIONS", ONE_COMPILER)
 
 BUSY = {
     "unit",
@@ -42,6 +40,11 @@ BUSY = {
 }
 """Folders and files whose tests use no Flink: waiting for it has limits of time, which two at once would miss."""
 _GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
+
+
+def pytest_configure() -> None:
+    """Engines of tests live for seconds. Benchmarks, which import this file, have both compilers of the JVM."""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", ONE_COMPILER)
 
 
 def free_port() -> int:

@@ -63,7 +63,7 @@ def connector_config(settings: Settings) -> dict[str, str]:
         # By default truncations would not be told, and the rows stay for ever.
         "skipped.operations": "none",
         "extended.headers.enabled": "false",
-        "poll.interval.ms": "100",
+        "poll.interval.ms": "20",
         # Lets the log be cut off although the tables are quiet, and time pass for the streams of features.
         "heartbeat.interval.ms": "1000",
         "retriable.restart.connector.wait.ms": "1000",

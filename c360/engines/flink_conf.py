@@ -110,6 +110,8 @@ def flink_conf(settings: Settings) -> dict[str, Any]:
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
         "parallelism.default": 1,
+        # Each exchange between tasks may keep a row so long; Flink's 100 ms, several times, would be most of its way.
+        "execution.buffer-timeout.interval": "10 ms",
         "execution.checkpointing.interval": "10 s",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.timeout": "2 min",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from c360.errors import EngineError
+from c360.events.admin import KafkaAdminManager
 from c360.events.config import ConsumerConfig
 from c360.events.dead_letters import DeadLetters
-from c360.events.errors import BrokerUnreachable
+from c360.events.errors import BrokerUnreachable, TopicError
 from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
 from c360.features.errors import StoreStopped
 from c360.features.rows import RefusedRow, Rows
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("c360.features")
 GROUP = "c360-features"
 BATCH = 2000
-WAIT_S = 0.05
+WAIT_S = 0.02
 LOOK_EVERY_S = 1.0
 NEW_PARTITIONS_EVERY_S = 30.0
 TOLD_PLACES = 20
@@ -81,6 +82,7 @@ class Sink:
         overrides = {"fetch.wait.max.ms": 20, "isolation.level": "read_uncommitted"}
         config = ConsumerConfig(servers, GROUP, "reliability", overrides=overrides)
         self._consumer: Consumer = Consumer({**config.to_librdkafka(), "error_cb": lambda _: None}, logger=LOG)
+        self._admin = KafkaAdminManager(servers, ANSWER_WITHIN_S)
         self._letters = DeadLetters(config, LOG)
         self._rows = {table.topic: Rows(table) for table in tables.values()}
         self._store, self._writer, self._counts, self._ended = store, writer, counts, ended
@@ -166,7 +168,7 @@ class Sink:
         every = LOOK_EVERY_S if work == self._look or not self._next else NEW_PARTITIONS_EVERY_S
         try:
             work()
-        except (KafkaException, EngineError) as error:
+        except (KafkaException, EngineError, TopicError) as error:
             LOG.debug("the broker does not answer: %s", error)
             every = LOOK_EVERY_S
         self._due[work] = time.monotonic() + every
@@ -194,6 +196,7 @@ class Sink:
     def _look(self) -> None:
         """Ask the broker how much there is, and write down how much of it is stored."""
         if self._next:
-            current, unread = left_to_read(self._consumer, self._next, self._arrived)
+            there = self._admin.ends(self._next, committed=False)
+            current, unread = left_to_read(there, self._next, self._arrived)
             self._counts.unread.set(unread)
             self._store.saw(current, unread)

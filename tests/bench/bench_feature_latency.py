@@ -48,7 +48,7 @@ JOBS = ("customer-segmentation", "anomaly-detection")
 PROBES_PER_S = 10
 ASK_AGAIN_S = 0.005
 AT_ONCE = 50
-WARM_S, GRACE_S = 15.0, 30.0
+GRACE_S = 30.0
 SEGMENTS, ALERTS = feature_tables()["customer_segments"], feature_tables()["anomaly_alerts"]
 
 
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--source", choices=["kafka", "postgres"], default="kafka")
     parser.add_argument("--rate", type=int, nargs="*", default=[2000], help="orders a second, one run after another")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--warm", type=float, default=60.0, help="seconds of others' orders before the first probe")
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--checkpoint", type=float, default=10.0, help="seconds between checkpoints")
@@ -81,23 +82,23 @@ def main() -> None:
             streams.start(name, wait=120)
         for rate in options.rate:
             make = PostgresOrders if more else KafkaOrders
-            figures = measure(settings, stack, make(settings, options.customers), rate, options.seconds)
+            figures = measure(settings, stack, make(settings, options.customers), rate, options)
             print(json.dumps({"source": options.source, "rate": rate, **figures}), flush=True)
         streams.close()
 
 
-def measure(settings: Settings, stack: Stack, orders: Orders, rate: int, seconds: float) -> dict[str, Any]:
+def measure(settings: Settings, stack: Stack, orders: Orders, rate: int, options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds until readable at a rate, the rate that was reached, CPU microseconds of each engine per order."""
     over, sent = threading.Event(), [0]
     others = threading.Thread(target=flow, args=(orders, rate, over, sent))
     engines = {engine.name: psutil.Process(engine.pid) for engine in stack.status()}
     others.start()
     try:
-        time.sleep(WARM_S)
+        time.sleep(options.warm)
         before, began = sent[0], time.monotonic()
         spent = {name: cpu_of(engine) for name, engine in engines.items()}
         probes = Probes(settings, orders.probe)
-        probes.send(seconds)
+        probes.send(options.seconds)
         reached, used = sent[0] - before, {name: cpu_of(each) - spent[name] for name, each in engines.items()}
         lasted = time.monotonic() - began
         unread = _unread(settings)
