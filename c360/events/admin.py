@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from c360.contracts.topic import TopicContract
-    from c360.events.places import Place
 
     T = TypeVar("T")
 
@@ -111,21 +110,6 @@ class KafkaAdminManager:
         """Delete exactly these topics with all their messages; nothing else in the product ever does."""
         if names:
             self._all(lambda: self._client.delete_topics(list(names), operation_timeout=self._timeout))
-
-    def ends(self, places: Iterable[Place], *, committed: bool = True) -> dict[Place, int]:
-        """The offset of the next message to come of each partition, asked of all at once.
-
-        A consumer that is asked for it answers after the fetch that it waits for, once for each partition.
-        ``committed``: as readers of committed messages see it.
-        """
-        from confluent_kafka import IsolationLevel, TopicPartition
-
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        asked = {TopicPartition(*place): _admin().OffsetSpec.latest() for place in places}
-        answers = self._call(
-            lambda: self._client.list_offsets(asked, isolation_level=level, request_timeout=self._timeout)
-        )
-        return {(part.topic, part.partition): self._call(answer.result).offset for part, answer in answers.items()}
 
     def _settle(self, done: list[Step]) -> None:
         """Wait until the cluster shows what it has agreed to: its answers run ahead of what it describes."""

@@ -31,17 +31,15 @@ def ends(consumer: Consumer, place: Place) -> tuple[int, int]:
     return found
 
 
-def left_to_read(
-    ends: Mapping[Place, int], upto: Mapping[Place, int], arrived: Mapping[Place, float]
-) -> tuple[float, int]:
+def left_to_read(consumer: Consumer, upto: Mapping[Place, int], arrived: Mapping[Place, float]) -> tuple[float, int]:
     """By when all that arrived is read (seconds since 1970; now if nothing waits), and how many messages wait.
 
-    ``ends`` are the offsets of the next messages to come, ``upto`` those to go on with, ``arrived`` the moments at
-    which the last messages read had arrived.
+    ``upto`` are the offsets to go on with, ``arrived`` the moments at which the last messages read had arrived.
+    Raises as :func:`ends`.
     """
     current, unread = time.time(), 0
     for place, offset in upto.items():
-        high = ends[place]
+        _, high = ends(consumer, place)
         if high > offset:
             unread += high - offset
             current = min(current, arrived.get(place, 0.0))

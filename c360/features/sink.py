@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from c360.errors import EngineError
-from c360.events.admin import KafkaAdminManager
 from c360.events.config import ConsumerConfig
 from c360.events.dead_letters import DeadLetters
-from c360.events.errors import BrokerUnreachable, TopicError
+from c360.events.errors import BrokerUnreachable
 from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
 from c360.features.errors import StoreStopped
 from c360.features.rows import RefusedRow, Rows
@@ -81,8 +80,10 @@ class Sink:
         # All versions of a row may be read, committed or not: a row is a function of what happened, not of its writing.
         overrides = {"fetch.wait.max.ms": 20, "isolation.level": "read_uncommitted"}
         config = ConsumerConfig(servers, GROUP, "reliability", overrides=overrides)
-        self._consumer: Consumer = Consumer({**config.to_librdkafka(), "error_cb": lambda _: None}, logger=LOG)
-        self._admin = KafkaAdminManager(servers, ANSWER_WITHIN_S)
+        known = {**config.to_librdkafka(), "error_cb": lambda _: None}
+        self._consumer: Consumer = Consumer(known, logger=LOG)
+        # On the connection of the first each question would wait behind a fetch that waits, and hold up the next.
+        self._asking: Consumer = Consumer(known, logger=LOG)
         self._letters = DeadLetters(config, LOG)
         self._rows = {table.topic: Rows(table) for table in tables.values()}
         self._store, self._writer, self._counts, self._ended = store, writer, counts, ended
@@ -111,6 +112,7 @@ class Sink:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+        self._asking.close()
 
     def _take(self, messages: list[Message]) -> None:
         rows: list[Row] = []
@@ -168,7 +170,7 @@ class Sink:
         every = LOOK_EVERY_S if work == self._look or not self._next else NEW_PARTITIONS_EVERY_S
         try:
             work()
-        except (KafkaException, EngineError, TopicError) as error:
+        except (KafkaException, EngineError) as error:
             LOG.debug("the broker does not answer: %s", error)
             every = LOOK_EVERY_S
         self._due[work] = time.monotonic() + every
@@ -196,7 +198,6 @@ class Sink:
     def _look(self) -> None:
         """Ask the broker how much there is, and write down how much of it is stored."""
         if self._next:
-            there = self._admin.ends(self._next, committed=False)
-            current, unread = left_to_read(there, self._next, self._arrived)
+            current, unread = left_to_read(self._asking, self._next, self._arrived)
             self._counts.unread.set(unread)
             self._store.saw(current, unread)

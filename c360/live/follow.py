@@ -7,9 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from c360.errors import EngineError
-from c360.events.admin import KafkaAdminManager
 from c360.events.config import ConsumerConfig
-from c360.events.errors import EventError, TopicError
+from c360.events.errors import EventError
 from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
 from c360.live.parts import TOPICS, Values
 from c360.live.store import KEPT_DAYS
@@ -42,8 +41,10 @@ class Follower:
         from confluent_kafka import Consumer
 
         config = ConsumerConfig(servers, "c360-live", "reliability", overrides={"fetch.wait.max.ms": 50})
-        self._consumer: Consumer = Consumer({**config.to_librdkafka(), "error_cb": lambda _: None}, logger=LOG)
-        self._admin = KafkaAdminManager(servers, ANSWER_WITHIN_S)
+        known = {**config.to_librdkafka(), "error_cb": lambda _: None}
+        self._consumer: Consumer = Consumer(known, logger=LOG)
+        # On the connection of the first each question would wait behind a fetch that waits, and hold up the next.
+        self._asking: Consumer = Consumer(known, logger=LOG)
         self._store, self._lookback_s = store, lookback_s
         self._values = {topic: Values(topic) for topic in TOPICS}
         self._next: dict[Place, int] = {}
@@ -70,6 +71,7 @@ class Follower:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+        self._asking.close()
 
     def _try(self, work: Callable[[], None]) -> None:
         from confluent_kafka import KafkaException
@@ -78,7 +80,7 @@ class Follower:
             work()
             # Until there are topics, they may come at any moment.
             self._due[work] = time.monotonic() + (self._every[work] if self._next else LOOK_EVERY_S)
-        except (KafkaException, EngineError, TopicError) as error:
+        except (KafkaException, EngineError) as error:
             LOG.debug("the broker does not answer: %s", error)
             self._due[work] = time.monotonic() + LOOK_EVERY_S
 
@@ -124,7 +126,7 @@ class Follower:
     def _look(self) -> None:
         """Ask the broker how much there is, and write down how much of it was read."""
         if self._next:
-            current, unread = left_to_read(self._admin.ends(self._next), self._next, self._arrived)
+            current, unread = left_to_read(self._asking, self._next, self._arrived)
             self._store.saw(current, unread)
 
     def _forget(self) -> None:
