@@ -9,12 +9,26 @@ from c360.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from logging import Logger
 
     from confluent_kafka import Consumer
+
+    from c360.events.config import ConsumerConfig
 
 ANSWER_WITHIN_S = 5.0
 Place = tuple[str, int]
 """Topic and partition."""
+
+
+def readers(config: ConsumerConfig, logger: Logger) -> tuple[Consumer, Consumer]:
+    """A consumer to read with, and one to ask with.
+
+    On the connection of the first each question would wait behind a fetch that waits, and hold up the next.
+    """
+    from confluent_kafka import Consumer
+
+    known = {**config.to_librdkafka(), "error_cb": lambda _: None}
+    return Consumer(known, logger=logger), Consumer(known, logger=logger)
 
 
 def ends(consumer: Consumer, place: Place) -> tuple[int, int]:

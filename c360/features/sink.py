@@ -12,7 +12,7 @@ from c360.errors import EngineError
 from c360.events.config import ConsumerConfig
 from c360.events.dead_letters import DeadLetters
 from c360.events.errors import BrokerUnreachable
-from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
+from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read, readers
 from c360.features.errors import StoreStopped
 from c360.features.rows import RefusedRow, Rows
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
 
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
     from c360.events.places import Place
     from c360.features.rows import Row
@@ -75,15 +75,10 @@ class Sink:
         counts: Counts,
         ended: threading.Event,
     ) -> None:
-        from confluent_kafka import Consumer
-
         # All versions of a row may be read, committed or not: a row is a function of what happened, not of its writing.
         overrides = {"fetch.wait.max.ms": 20, "isolation.level": "read_uncommitted"}
         config = ConsumerConfig(servers, GROUP, "reliability", overrides=overrides)
-        known = {**config.to_librdkafka(), "error_cb": lambda _: None}
-        self._consumer: Consumer = Consumer(known, logger=LOG)
-        # On the connection of the first each question would wait behind a fetch that waits, and hold up the next.
-        self._asking: Consumer = Consumer(known, logger=LOG)
+        self._consumer, self._asking = readers(config, LOG)
         self._letters = DeadLetters(config, LOG)
         self._rows = {table.topic: Rows(table) for table in tables.values()}
         self._store, self._writer, self._counts, self._ended = store, writer, counts, ended

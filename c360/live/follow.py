@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from c360.errors import EngineError
 from c360.events.config import ConsumerConfig
 from c360.events.errors import EventError
-from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read
+from c360.events.places import ANSWER_WITHIN_S, ends, left_to_read, readers
 from c360.live.parts import TOPICS, Values
 from c360.live.store import KEPT_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
     from c360.events.places import Place
     from c360.live.parts import Value
@@ -38,13 +38,8 @@ class Follower:
     """
 
     def __init__(self, servers: str, store: LiveStore, lookback_s: float) -> None:
-        from confluent_kafka import Consumer
-
         config = ConsumerConfig(servers, "c360-live", "reliability", overrides={"fetch.wait.max.ms": 50})
-        known = {**config.to_librdkafka(), "error_cb": lambda _: None}
-        self._consumer: Consumer = Consumer(known, logger=LOG)
-        # On the connection of the first each question would wait behind a fetch that waits, and hold up the next.
-        self._asking: Consumer = Consumer(known, logger=LOG)
+        self._consumer, self._asking = readers(config, LOG)
         self._store, self._lookback_s = store, lookback_s
         self._values = {topic: Values(topic) for topic in TOPICS}
         self._next: dict[Place, int] = {}

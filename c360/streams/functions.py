@@ -1,7 +1,7 @@
 """The functions of the streaming jobs: Java sources, compiled where they are needed, on a machine without a JDK.
 
-The jar lies in the cache under a name made of all that went into
-it, so that a changed source or another Flink gives another jar, and no stale one can be used.
+The jar lies in the cache under a name made of all that went into it, so that a changed source or another Flink gives
+another jar, and no stale one can be used.
 """
 
 from __future__ import annotations
