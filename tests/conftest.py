@@ -44,7 +44,7 @@ _GIVEN: set[int] = {field.default for name, field in Settings.model_fields.items
 
 def pytest_configure() -> None:
     """Engines of tests live for seconds. Benchmarks, which import this file, have both compilers of the JVM."""
-    os.environ.setdefault("JDK_JAVA_OPTIONS", ONE_COMPILER)
+    os.environ.setdefault("JDK_JAVA_OPTIONS", " ".join(ONE_COMPILER))
 
 
 def free_port() -> int:

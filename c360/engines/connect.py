@@ -50,7 +50,7 @@ class ConnectWorker:
                 str(find_java(settings).executable),
                 f"-Xmx{settings.connect_memory}",
                 "-XX:+UseSerialGC",
-                ONE_COMPILER,
+                *ONE_COMPILER,
                 "-XX:+ExitOnOutOfMemoryError",
                 "-Duser.timezone=UTC",
                 f"-Dlog4j2.configurationFile={(self.work / 'log4j2.properties').as_uri()}",

@@ -67,7 +67,7 @@ class FlinkCluster:
         worker, memory = f"worker-{uuid.uuid4().hex[:12]}", TaskMemory.of(settings.flink_memory_mb)
         job_manager = self._spec(
             "jobmanager",
-            (f"-Xmx{JOB_MANAGER_HEAP}", "-XX:+UseSerialGC", ONE_COMPILER),
+            (f"-Xmx{JOB_MANAGER_HEAP}", "-XX:+UseSerialGC", *ONE_COMPILER),
             (JOB_MANAGER, "--executionMode", "cluster"),
             self.health,
             (settings.flink_port, "C360_FLINK_PORT", settings.flink_address),
@@ -81,7 +81,7 @@ class FlinkCluster:
         )
         gateway = self._spec(
             "gateway",
-            (f"-Xmx{GATEWAY_HEAP}", "-XX:+UseSerialGC", ONE_COMPILER),
+            (f"-Xmx{GATEWAY_HEAP}", "-XX:+UseSerialGC", *ONE_COMPILER),
             (GATEWAY,),
             self.gateway_health,
             (settings.flink_gateway_port, "C360_FLINK_GATEWAY_PORT", settings.flink_gateway_address),

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 OLDEST = 17
 NEWEST_UNASKED = 21  # Spark names 17 and 21; a newer one found by chance is passed over, a newer one asked for is used
-ONE_COMPILER = "-XX:TieredStopAtLevel=1"
-"""For processes that never work long enough for what the JVM's second compiler costs to come back."""
+ONE_COMPILER = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
+"""For processes that never work long enough for what the JVM's second compiler costs to come back.
+
+The room for compiled code is what the JVM takes with both: with one it would take a fifth, which many queries of Spark
+fill, and a full one ends the next query in a ``VirtualMachineError``.
+"""
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 

@@ -50,7 +50,7 @@ class SchemaRegistry:
                 str(find_java(settings).executable),
                 "-Xmx256m",
                 "-XX:+UseSerialGC",
-                ONE_COMPILER,
+                *ONE_COMPILER,
                 "-XX:+ExitOnOutOfMemoryError",
                 "-Duser.timezone=UTC",
                 "-jar",

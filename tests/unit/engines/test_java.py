@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from c360.engines.java import find_java
+from c360.engines.java import ONE_COMPILER, find_java
 from c360.errors import EngineError
 from c360.settings import Settings
 
@@ -64,3 +66,16 @@ def test_named_java_that_is_too_old_is_refused(tmp_path: Path) -> None:
     old = fake_java(tmp_path / "old", "1.8.0_392")
     with pytest.raises(EngineError, match=r"Java 8 .*too old.*Java 17"):
         find_java(Settings(home=tmp_path, java_home=old))
+
+
+def test_one_compiler_has_as_much_room_for_its_code_as_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)
+    java = find_java(Settings(home=tmp_path)).executable
+
+    def room(*options: str) -> int:
+        command = [str(java), *options, "-XX:+PrintFlagsFinal", "-version"]
+        flags = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        [size] = re.findall(r"ReservedCodeCacheSize\s*=\s*(\d+)", flags)
+        return int(size)
+
+    assert room(*ONE_COMPILER) == room() > room(ONE_COMPILER[0])
