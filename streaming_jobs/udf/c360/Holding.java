@@ -10,7 +10,8 @@ import org.apache.flink.table.data.StringData;
  *
  * <p>{@code clock} is the newest moment that was taken in; {@code last} that of the newest sale then, {@code oldest} of the first one
  * in the seven days before; {@code nextSale} and {@code nextDue} are the first after it, {@code newestSale} and {@code newestDue} the
- * last of all. {@code listedAt} is the moment of the version that {@code category} and {@code status} are of.
+ * last of all. {@code listedAt} is the moment of the version that {@code category} and {@code status} are of. {@code sales} and
+ * {@code agenda} are where their timelines begin.
  */
 public class Holding {
   private static final long DAY = Moments.DAY;
@@ -40,6 +41,10 @@ public class Holding {
   public long nextDue;
   public long newestDue;
   public long timer;
+  public byte[] sales;
+  public long salesPages;
+  public byte[] agenda;
+  public long agendaPages;
 
   void begin() {
     if (!begun) {
@@ -47,6 +52,13 @@ public class Holding {
       clock = last = newestSale = newestDue = Long.MIN_VALUE;
       oldest = nextSale = nextDue = timer = Timeline.NONE;
     }
+  }
+
+  void keep(Timeline sold, Timeline due) {
+    sales = sold.root();
+    salesPages = sold.pages();
+    agenda = due.root();
+    agendaPages = due.pages();
   }
 
   void changed(long changes) {

@@ -57,8 +57,8 @@ public final class InventoryInsights extends ProcessTableFunction<RowData> {
           RowData fact)
       throws Exception {
     held.begin();
-    Timeline sold = new Timeline(sales);
-    Timeline due = new Timeline(agenda);
+    Timeline sold = new Timeline(sales, held.sales, held.salesPages);
+    Timeline due = new Timeline(agenda, held.agenda, held.agendaPages);
     StringData what = fact.getString(1);
     long moment = fact.getLong(2);
     long units = fact.getLong(4);
@@ -99,7 +99,9 @@ public final class InventoryInsights extends ProcessTableFunction<RowData> {
       MapView<Long, byte[]> agenda,
       MapView<Long, Listed> versions)
       throws Exception {
-    pass(context.timeContext(Long.class), held, new Timeline(sales), new Timeline(agenda), versions);
+    Timeline sold = new Timeline(sales, held.sales, held.salesPages);
+    Timeline due = new Timeline(agenda, held.agenda, held.agendaPages);
+    pass(context.timeContext(Long.class), held, sold, due, versions);
   }
 
   private static String text(RowData row, int place) {
@@ -169,6 +171,7 @@ public final class InventoryInsights extends ProcessTableFunction<RowData> {
       happen(held, sold, due, versions);
     }
     tell(held);
+    held.keep(sold, due);
     if (held.timer <= now) {
       held.timer = Timeline.NONE;
     }

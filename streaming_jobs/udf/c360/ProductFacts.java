@@ -36,9 +36,10 @@ public final class ProductFacts extends ProcessTableFunction<RowData> {
   private static final StringData ITEMS = StringData.fromString("order_items");
   private static final StringData STOCK = StringData.fromString("stock");
 
-  /** Whether the order or movement was seen, and when it was placed and cancelled. */
+  /** Whether the order or movement was seen, how many of its lines, and when it was placed and cancelled. */
   public static class Owner {
     public boolean seen;
+    public long lines;
     public boolean cancelled;
     public long placedAt;
     public long cancelledAt;
@@ -64,6 +65,7 @@ public final class ProductFacts extends ProcessTableFunction<RowData> {
       if (!lines.contains(part)) {
         String line = change.getLong(7) + " " + change.getString(4);
         lines.put(part, line);
+        owner.lines++;
         tell(owner, line, owner.seen, owner.cancelled);
       }
     } else if (kind.equals(ORDERS)) {
@@ -90,8 +92,11 @@ public final class ProductFacts extends ProcessTableFunction<RowData> {
       owner.cancelled = true;
       owner.cancelledAt = change.getLong(9);
     }
-    for (Map.Entry<String, String> line : lines.entries()) {
-      tell(owner, line.getValue(), first, ends);
+    // To look through nothing is dear, and most orders come before their lines.
+    if (owner.lines > 0) {
+      for (Map.Entry<String, String> line : lines.entries()) {
+        tell(owner, line.getValue(), first, ends);
+      }
     }
   }
 
